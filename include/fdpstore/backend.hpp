@@ -1,0 +1,131 @@
+// Backend: segments on some medium, and asynchronous I/O on them. Knows nothing of keys.
+//
+// Thread:  one thread (the engine's) calls everything but wake(), which any thread may call.
+// Owns:    descriptors, ring, lock on the medium. Borrows every span until its request is reaped.
+// Units:   offsets and lengths in bytes.
+// Errors:  a request that fails is reported in its completion and affects nothing else. The core
+//          tests capabilities() before it uses what a backend may lack.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include <sys/uio.h>
+
+#include "fdpstore/placement.hpp"
+#include "fdpstore/result.hpp"
+#include "fdpstore/types.hpp"
+
+namespace fdpstore {
+
+struct Geometry {
+  std::uint64_t segment_bytes = 0;     // size of a segment, at most; a multiple of align_bytes
+  std::uint32_t max_segments = 0;      // ids are 0 … max_segments - 1
+  std::uint32_t align_bytes = 4096;    // offsets and lengths of every transfer are multiples
+  std::uint32_t memory_align_bytes = 1;  // span bases and lengths must be multiples (O_DIRECT)
+  std::uint32_t max_transfer_bytes = 0;  // of one request; the core splits
+  std::uint32_t max_spans = 1024;        // of one request (IOV_MAX)
+  std::uint32_t handles = 1;             // places that can be told apart, at most
+};
+
+struct Capabilities {
+  bool fixed_size_segments = true;  // an allocated segment takes segment_bytes; else it grows
+  bool must_fill = false;       // every block of a segment must be written (an RU behind it)
+  bool fixed_buffers = false;   // register_buffers() works
+  bool cached_writes = false;   // writes sit in a page cache until IoOp::flush (buffered files)
+};
+
+enum class IoOp : std::uint8_t {
+  read,
+  write,
+  flush,  // what was written to this segment reaches stable storage
+  free,   // the segment's content is dead; with IoRequest::release its space is given back
+};
+
+struct IoRequest {
+  IoOp op = IoOp::read;
+  bool release = false;  // free only: unlink / shrink instead of keeping the space for recycling
+  SegmentId segment;
+  std::uint64_t offset_bytes = 0;
+  std::span<const iovec> spans;  // the array and what it points to stay valid until reaped
+  std::uint64_t user_data = 0;   // given back in the completion
+};
+
+struct IoCompletion {
+  std::uint64_t user_data = 0;
+  std::error_code error;  // empty when all bytes were transferred; a short transfer is an error
+};
+
+// How the segment will be used; the backend turns it into a hint, a PID, a write stream or nothing.
+struct SegmentUse {
+  std::uint32_t handle = 0;  // index into the backend's handles
+  Lifetime lifetime = Lifetime::not_set;
+  bool metadata = false;
+  PromptId prompt;  // non-zero: the segment serves one prompt (layout `prompt`)
+};
+
+struct ExistingSegment {
+  SegmentId id;
+  std::uint64_t allocated_bytes = 0;
+};
+
+inline constexpr std::size_t kSuperblockCopies = 2;
+inline constexpr std::size_t kSuperblockBytes = 4096;
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+
+  [[nodiscard]] virtual const Geometry& geometry() const = 0;
+  [[nodiscard]] virtual const Capabilities& capabilities() const = 0;
+  [[nodiscard]] virtual EffectivePlacement effective_placement() const = 0;
+  // For messages: the directory, device or URI.
+  [[nodiscard]] virtual std::string describe() const = 0;
+
+  // Superblock copies: synchronous, 4096 bytes, used at open and close only. write flushes before it
+  // returns. Reading a copy that was never written gives Errc::not_found.
+  [[nodiscard]] virtual Result<void> read_superblock(std::size_t copy,
+                                                     std::span<std::byte> out) = 0;
+  [[nodiscard]] virtual Result<void> write_superblock(std::size_t copy,
+                                                      std::span<const std::byte> bytes) = 0;
+
+  // Called once by the core after it has read (or made up) the superblock, before any I/O: the
+  // segment size the store was made with. Fails when the medium cannot hold it.
+  [[nodiscard]] virtual Result<void> set_segment_bytes(std::uint64_t segment_bytes) = 0;
+
+  // Segments that exist on the medium, in id order: candidates for recovery. (Raw: all of them.)
+  [[nodiscard]] virtual Result<std::vector<ExistingSegment>> existing_segments() = 0;
+
+  // Makes `segment` ready for writing from offset 0. A segment that already exists (freed before) is
+  // rewritten in place. Synchronous; at most a few milliseconds.
+  [[nodiscard]] virtual Result<void> allocate(SegmentId segment, const SegmentUse& use) = 0;
+  // Gets ready to continue a segment found by existing_segments() that was still open.
+  [[nodiscard]] virtual Result<void> reopen(SegmentId segment, const SegmentUse& use) = 0;
+  // No more writes will come: descriptors may be closed, over-allocated space given back.
+  // `used_bytes` is what was written.
+  virtual void seal(SegmentId segment, std::uint64_t used_bytes) = 0;
+
+  // Queues requests; never blocks. Completions arrive through reap() in any order.
+  virtual void submit(std::span<const IoRequest> requests) = 0;
+  // Writes up to out.size() completions, waiting up to `timeout` for the first one (or for wake()).
+  virtual std::size_t reap(std::span<IoCompletion> out, std::chrono::microseconds timeout) = 0;
+  // Makes a reap() that is waiting, or the next one, return early.
+  virtual void wake() = 0;
+
+  // Memory the caller keeps valid until it is replaced or the backend dies; transfers inside it skip
+  // pinning. Replaces earlier registrations. Errors are worth a log line, not a failure.
+  [[nodiscard]] virtual Result<void> register_buffers(std::span<const iovec> buffers) = 0;
+
+ protected:
+  Backend() = default;
+};
+
+}  // namespace fdpstore

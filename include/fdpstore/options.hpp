@@ -1,0 +1,72 @@
+// Options: one struct, one table of names. LMCache JSON, CLI flags and config files all go through
+// parse_options(), so a name means the same everywhere.
+//
+// Errors: Errc::invalid_option names the option, what is wrong with its value, and the remedy.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fdpstore/placement.hpp"
+#include "fdpstore/result.hpp"
+
+namespace fdpstore {
+
+enum class Layout : std::uint8_t { object, prompt, segment };
+enum class Durability : std::uint8_t { process, device };
+
+std::string_view to_string(Layout layout);
+std::string_view to_string(Durability durability);
+
+struct Options {
+  std::string base_path;    // directory; created when missing
+  Layout layout = Layout::object;
+  std::uint64_t capacity_bytes = 0;     // hard bound on disk; 0: none (layout object only)
+  std::uint64_t segment_bytes = 0;      // 0: 256 MiB, less where the capacity is small
+  std::uint64_t max_object_bytes = 64ULL << 20;
+  std::string policy = "separated";     // name of a shipped policy, or path of a policy file
+  WriteMode write_mode = WriteMode::automatic;
+  Strictness placement = Strictness::prefer;
+  Durability durability = Durability::process;
+  std::optional<bool> use_odirect;      // unset: where a probe succeeds (segment, prompt), else off
+  bool checksum = true;
+  std::uint32_t queue_depth = 64;       // requests in flight in the ring
+  std::uint32_t engine_threads = 4;     // file-system workers of layout `object`
+  bool format = false;                  // may make a new store over something else's files
+  double lock_timeout_s = 300;
+  double prompt_idle_s = 60;
+  bool exclusive = false;               // layout object: this process alone uses the directory
+  double tmp_max_age_s = 86400;         // layout object: older temporary files are removed at open
+  std::string relative_tmp_dir;         // layout object: as LMCache's `fs`
+  std::uint64_t read_ahead_size = 0;    // layout object: as LMCache's `fs`, bytes; 0: off
+  std::uint32_t file_mode = 0600;       // permission bits of files made
+  bool read_only = false;               // for inspection: never locks, never writes
+};
+
+enum class OptionType : std::uint8_t { boolean, integer, real, text, choice };
+
+// One row of the table: everything --help, the README and error messages say of an option.
+struct OptionInfo {
+  std::string_view name;
+  OptionType type;
+  std::string_view unit;           // "bytes", "s", "" …
+  std::string_view default_value;  // as a user would write it
+  std::string_view choices;        // "a|b|c" for OptionType::choice
+  std::string_view layouts;        // "all", or those it applies to
+  std::string_view help;           // one sentence
+};
+std::span<const OptionInfo> option_table();
+
+// From a JSON object: {"base_path": "/data", "layout": "segment", …}. Checks every value and their
+// combination.
+[[nodiscard]] Result<Options> parse_options(std::string_view json);
+// What parse_options checks after reading; for callers who fill the struct themselves.
+[[nodiscard]] Result<void> check_options(const Options& options);
+// All options with their effective values, as a JSON object that parse_options accepts.
+std::string to_json(const Options& options);
+
+}  // namespace fdpstore

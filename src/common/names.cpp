@@ -1,0 +1,35 @@
+// Names of enumerations, as options and reports spell them.
+#include "fdpstore/options.hpp"
+#include "fdpstore/placement.hpp"
+
+namespace fdpstore {
+
+std::string_view to_string(WriteMode mode) {
+  switch (mode) {
+    case WriteMode::automatic: return "auto";
+    case WriteMode::hint: return "hint";
+    case WriteMode::uring_cmd: return "uring_cmd";
+    case WriteMode::write_stream: return "write_stream";
+    case WriteMode::plain: return "plain";
+  }
+  return "?";
+}
+
+std::string_view to_string(Strictness strictness) {
+  return strictness == Strictness::require ? "require" : "prefer";
+}
+
+std::string_view to_string(Layout layout) {
+  switch (layout) {
+    case Layout::object: return "object";
+    case Layout::prompt: return "prompt";
+    case Layout::segment: return "segment";
+  }
+  return "?";
+}
+
+std::string_view to_string(Durability durability) {
+  return durability == Durability::device ? "device" : "process";
+}
+
+}  // namespace fdpstore
