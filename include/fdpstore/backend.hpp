@@ -72,7 +72,8 @@ struct SegmentUse {
 
 struct ExistingSegment {
   SegmentId id;
-  std::uint64_t allocated_bytes = 0;
+  std::uint64_t size_bytes = 0;       // where written data may end: file size, or segment_bytes
+  std::uint64_t allocated_bytes = 0;  // space it takes on the medium
 };
 
 inline constexpr std::size_t kSuperblockCopies = 2;

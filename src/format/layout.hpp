@@ -67,7 +67,7 @@ enum class RecordKind : std::uint16_t {
   freed = 4,       // FreedEntry…
   state = 5,       // the policy's state; the last one counts
   pad = 6,         // fills what must be written; the payload is not checked
-
+  footers = 7,     // SegmentFooter… of the segments that were open at a clean close
 };
 
 // First block of every record; the key's variable part follows the struct inside the same block:
@@ -80,7 +80,9 @@ struct RecordHeader {
   std::uint64_t offset_bytes = 0;      // … to another segment or offset (bytes from segment start).
   std::uint64_t segment_sequence = 0;  // Rejects records of the segment's earlier life.
   Uuid uuid{};                         // Rejects records of another store.
-  std::uint64_t sequence = 0;          // Tells this copy of the object from an earlier one; kept by re-insertion.
+  // Objects: tells this copy from an earlier one; kept by re-insertion. Summaries: offset below which
+  // every record of the segment is in a summary (writes may still be in flight above it).
+  std::uint64_t sequence = 0;
   std::uint64_t payload_bytes = 0;
   std::uint64_t payload_xxh3 = 0;      // Seeded with identity: payload_checksum().
   std::uint64_t kv_rank = 0;
