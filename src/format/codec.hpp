@@ -2,17 +2,19 @@
 // clocks, no allocation beyond what they return. Any bytes whatever are safe input to a decode.
 //
 // Thread:  any.
-// Errors:  decode returns Errc::corrupt (with what was wrong), Errc::version_mismatch, or the value.
+// Errors:  decode returns Errc::corrupt (with what was wrong), Errc::version_mismatch, or the
+// value.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "fdpstore/result.hpp"
 #include "fdpstore/types.hpp"
-#include "layout.hpp"
+#include "format/layout.hpp"
 
 namespace fdpstore::format {
 
@@ -48,7 +50,7 @@ struct ObjectMeta {
 [[nodiscard]] Result<void> check_key(const KeyRef& key);
 
 // 64-bit XXH3 of the payload, seeded with a hash of the store's UUID, the key and the sequence, so
-// that right bytes under a wrong identity fail too.
+// that right bytes under a wrong identity fail too. Never kNoChecksum.
 [[nodiscard]] std::uint64_t payload_checksum(const Uuid& uuid, const KeyRef& key,
                                              std::uint64_t sequence,
                                              std::span<const std::byte> payload);
@@ -62,7 +64,8 @@ void encode(const Superblock& superblock, std::span<std::byte> block);  // sets 
 void encode(const SegmentHeader& header, std::span<std::byte> block);
 void encode(const SegmentFooter& footer, std::span<std::byte> block);
 void encode_object_header(const Place& place, const ObjectMeta& object, std::span<std::byte> block);
-// For the other kinds; `payload` is checksummed with payload_checksum over an empty key.
+// For the other kinds; `payload` is checksummed with payload_checksum over an empty key, but for a
+// pad, of which only the size is used. `previous_summary` is 0 for kinds other than summary.
 void encode_record_header(const Place& place, RecordKind kind, std::uint64_t sequence,
                           std::uint64_t previous_summary, std::span<const std::byte> payload,
                           std::span<std::byte> block);
@@ -77,7 +80,7 @@ void encode_record_header(const Place& place, RecordKind kind, std::uint64_t seq
 
 struct DecodedRecord {
   RecordKind kind = RecordKind::pad;
-  ObjectMeta object;                   // kind object; else only sequence and payload_* are set
+  ObjectMeta object;  // kind object; else only sequence and payload_* are set
   std::uint64_t previous_summary = 0;
 };
 // Checks everything that identifies the record, its checksum, lengths and reserved fields.
@@ -86,7 +89,8 @@ struct DecodedRecord {
 // Cheap test before decode_record_header when probing block by block: the magic only.
 [[nodiscard]] bool looks_like_record(std::span<const std::byte> block);
 
-// Payloads of summary, tombstone and freed records: append to `out`, visit what was decoded.
+// Payloads of summary, tombstone, freed and footers records: append to `out`, visit what was
+// decoded. A visit of a damaged payload fails after it has visited the entries before the damage.
 struct SummaryItem {
   std::uint64_t offset_bytes = 0;
   ObjectMeta object;
@@ -100,6 +104,8 @@ struct Tombstone {
 void append_summary(std::vector<std::byte>& out, const SummaryItem& item);
 void append_tombstone(std::vector<std::byte>& out, const Tombstone& tombstone);
 void append_freed(std::vector<std::byte>& out, const FreedEntry& freed);
+// The 64-byte structure alone; its xxh3 stays 0, since the record's checksum covers it.
+void append_footer(std::vector<std::byte>& out, const SegmentFooter& footer);
 // Space append_summary takes for such a key.
 [[nodiscard]] std::size_t summary_bytes(const KeyRef& key);
 
@@ -109,6 +115,9 @@ void append_freed(std::vector<std::byte>& out, const FreedEntry& freed);
                                             const std::function<void(const Tombstone&)>& visit);
 [[nodiscard]] Result<void> visit_freed(std::span<const std::byte> payload,
                                        const std::function<void(const FreedEntry&)>& visit);
+// Footers of another store than `uuid` are damage.
+[[nodiscard]] Result<void> visit_footers(std::span<const std::byte> payload, const Uuid& uuid,
+                                         const std::function<void(const SegmentFooter&)>& visit);
 
 [[nodiscard]] Uuid random_uuid();
 [[nodiscard]] std::string to_string(const Uuid& uuid);  // 8-4-4-4-12 hex
