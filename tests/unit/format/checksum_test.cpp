@@ -1,0 +1,91 @@
+// Payload checksums and keys.
+#include <gtest/gtest.h>
+#include <xxhash.h>
+
+#include <set>
+#include <string>
+
+#include "format/checksum.hpp"
+#include "samples.hpp"
+
+namespace fdpstore::format {
+namespace {
+
+TEST(Checksum, IsPlainXxh3WhateverTheCpu) {
+  std::string data(1 << 20, '\0');
+  for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>(i * 31 + (i >> 8));
+  for (const std::size_t size : {0UL, 1UL, 16UL, 17UL, 128UL, 240UL, 241UL, 4096UL, 1048576UL}) {
+    const auto part = samples::bytes_of(data).first(size);
+    EXPECT_EQ(xxh3(part, 7), XXH3_64bits_withSeed(part.data(), part.size(), 7)) << size;
+  }
+}
+
+TEST(Checksum, DependsOnEveryPartOfTheIdentity) {
+  const auto payload = samples::payload();
+  std::set<std::uint64_t> sums;
+  std::size_t variants = 0;
+  const auto add = [&](const Uuid& uuid, const KeyRef& key, std::uint64_t sequence) {
+    sums.insert(payload_checksum(uuid, key, sequence, payload));
+    ++variants;
+  };
+  const Uuid uuid = samples::uuid();
+  const KeyRef key = samples::key();
+  add(uuid, key, 1);
+  add(uuid, key, 2);
+  Uuid other = uuid;
+  other[0] ^= 1;
+  add(other, key, 1);
+  KeyRef changed = key;
+  changed.chunk_hash = samples::bytes_of("\xDE\xAD\xBE\xEE");
+  add(uuid, changed, 1);
+  changed = key;
+  changed.model_name = "org/n";
+  add(uuid, changed, 1);
+  changed = key;
+  changed.kv_rank ^= 1;
+  add(uuid, changed, 1);
+  changed = key;
+  changed.object_group_id ^= 1;
+  add(uuid, changed, 1);
+  changed = key;
+  changed.cache_salt = "acme:y";
+  add(uuid, changed, 1);
+  // The same bytes, cut at another place.
+  changed = key;
+  changed.model_name = "org/ma";
+  changed.cache_salt = "cme:x";
+  add(uuid, changed, 1);
+  EXPECT_EQ(sums.size(), variants);
+}
+
+TEST(Checksum, SeededFormIsTheSame) {
+  const auto seed = payload_seed(samples::uuid(), samples::key(), 9);
+  EXPECT_EQ(seeded_checksum(seed, samples::payload()),
+            payload_checksum(samples::uuid(), samples::key(), 9, samples::payload()));
+}
+
+TEST(CheckKey, LimitsAreEnforced) {
+  const std::string text(kMaxModelNameBytes + 1, 'x');
+  EXPECT_TRUE(check_key(samples::key()).has_value());
+  const auto error_of = [](auto&& change) {
+    KeyRef key = samples::key();
+    change(key);
+    const auto result = check_key(key);
+    return result ? std::error_code() : result.error().code;
+  };
+  const std::string_view view = text;
+  EXPECT_EQ(error_of([&](KeyRef& k) { k.chunk_hash = {}; }), Errc::invalid_argument);
+  EXPECT_EQ(error_of([&](KeyRef& k) { k.chunk_hash = samples::bytes_of(view.substr(0, 129)); }),
+            Errc::too_large);
+  EXPECT_EQ(error_of([&](KeyRef& k) { k.model_name = view; }), Errc::too_large);
+  EXPECT_EQ(error_of([&](KeyRef& k) { k.cache_salt = view.substr(0, 513); }), Errc::too_large);
+  EXPECT_EQ(error_of([&](KeyRef& k) { k.model_name = "a@b"; }), Errc::invalid_argument);
+  for (const std::string& salt :
+       {std::string("a@b"), std::string("a/b"), std::string("a\\b"), std::string("a\0b", 3)}) {
+    EXPECT_EQ(error_of([&](KeyRef& k) { k.cache_salt = salt; }), Errc::invalid_argument) << salt;
+  }
+  EXPECT_EQ(error_of([&](KeyRef& k) { k.cache_salt = {}; }), std::error_code());
+}
+
+}  // namespace
+}  // namespace fdpstore::format
