@@ -25,9 +25,10 @@
 namespace fdpstore {
 
 struct Geometry {
-  std::uint64_t segment_bytes = 0;     // size of a segment, at most; a multiple of align_bytes
-  std::uint32_t max_segments = 0;      // ids are 0 … max_segments - 1
-  std::uint32_t align_bytes = 4096;    // offsets and lengths of every transfer are multiples
+  std::uint64_t segment_bytes = 0;  // size of a segment, at most; a multiple of align_bytes
+  std::uint32_t max_segments = 0;   // ids are 0 … max_segments - 1
+  // Offsets of every transfer are multiples; lengths too, unless memory_align_bytes is 1.
+  std::uint32_t align_bytes = 4096;
   std::uint32_t memory_align_bytes = 1;  // span bases and lengths must be multiples (O_DIRECT)
   std::uint32_t max_transfer_bytes = 0;  // of one request; the core splits
   std::uint32_t max_spans = 1024;        // of one request (IOV_MAX)
@@ -36,9 +37,9 @@ struct Geometry {
 
 struct Capabilities {
   bool fixed_size_segments = true;  // an allocated segment takes segment_bytes; else it grows
-  bool must_fill = false;       // every block of a segment must be written (an RU behind it)
-  bool fixed_buffers = false;   // register_buffers() works
-  bool cached_writes = false;   // writes sit in a page cache until IoOp::flush (buffered files)
+  bool must_fill = false;           // every block of a segment must be written (an RU behind it)
+  bool fixed_buffers = false;       // register_buffers() works
+  bool cached_writes = false;       // writes sit in a page cache until IoOp::flush (buffered files)
 };
 
 enum class IoOp : std::uint8_t {
@@ -53,8 +54,8 @@ struct IoRequest {
   bool release = false;  // free only: unlink / shrink instead of keeping the space for recycling
   SegmentId segment;
   std::uint64_t offset_bytes = 0;
-  std::span<const iovec> spans;  // the array and what it points to stay valid until reaped
-  std::uint64_t user_data = 0;   // given back in the completion
+  std::span<const iovec> spans = {};  // the array and what it points to stay valid until reaped
+  std::uint64_t user_data = 0;        // given back in the completion
 };
 
 struct IoCompletion {
@@ -67,7 +68,7 @@ struct SegmentUse {
   std::uint32_t handle = 0;  // index into the backend's handles
   Lifetime lifetime = Lifetime::not_set;
   bool metadata = false;
-  PromptId prompt;  // non-zero: the segment serves one prompt (layout `prompt`)
+  PromptId prompt = {};  // non-zero: the segment serves one prompt (layout `prompt`)
 };
 
 struct ExistingSegment {
@@ -91,8 +92,8 @@ class Backend {
   // For messages: the directory, device or URI.
   [[nodiscard]] virtual std::string describe() const = 0;
 
-  // Superblock copies: synchronous, 4096 bytes, used at open and close only. write flushes before it
-  // returns. Reading a copy that was never written gives Errc::not_found.
+  // Superblock copies: synchronous, 4096 bytes, used at open and close only. write flushes before
+  // it returns. Reading a copy that was never written gives Errc::not_found.
   [[nodiscard]] virtual Result<void> read_superblock(std::size_t copy,
                                                      std::span<std::byte> out) = 0;
   [[nodiscard]] virtual Result<void> write_superblock(std::size_t copy,
@@ -105,8 +106,8 @@ class Backend {
   // Segments that exist on the medium, in id order: candidates for recovery. (Raw: all of them.)
   [[nodiscard]] virtual Result<std::vector<ExistingSegment>> existing_segments() = 0;
 
-  // Makes `segment` ready for writing from offset 0. A segment that already exists (freed before) is
-  // rewritten in place. Synchronous; at most a few milliseconds.
+  // Makes `segment` ready for writing from offset 0. A segment that already exists (freed before)
+  // is rewritten in place. Synchronous; at most a few milliseconds.
   [[nodiscard]] virtual Result<void> allocate(SegmentId segment, const SegmentUse& use) = 0;
   // Gets ready to continue a segment found by existing_segments() that was still open.
   [[nodiscard]] virtual Result<void> reopen(SegmentId segment, const SegmentUse& use) = 0;
@@ -121,8 +122,8 @@ class Backend {
   // Makes a reap() that is waiting, or the next one, return early.
   virtual void wake() = 0;
 
-  // Memory the caller keeps valid until it is replaced or the backend dies; transfers inside it skip
-  // pinning. Replaces earlier registrations. Errors are worth a log line, not a failure.
+  // Memory the caller keeps valid until it is replaced or the backend dies; transfers inside it
+  // skip pinning. Replaces earlier registrations. Errors are worth a log line, not a failure.
   [[nodiscard]] virtual Result<void> register_buffers(std::span<const iovec> buffers) = 0;
 
  protected:

@@ -23,28 +23,28 @@ std::string_view to_string(Layout layout);
 std::string_view to_string(Durability durability);
 
 struct Options {
-  std::string base_path;    // directory; created when missing
+  std::string base_path;  // directory; created when missing
   Layout layout = Layout::object;
-  std::uint64_t capacity_bytes = 0;     // hard bound on disk; 0: none (layout object only)
-  std::uint64_t segment_bytes = 0;      // 0: 256 MiB, less where the capacity is small
+  std::uint64_t capacity_bytes = 0;  // hard bound on disk; 0: none (layout object only)
+  std::uint64_t segment_bytes = 0;   // 0: 256 MiB, less where the capacity is small
   std::uint64_t max_object_bytes = 64ULL << 20;
-  std::string policy = "separated";     // name of a shipped policy, or path of a policy file
+  std::string policy = "separated";  // name of a shipped policy, or path of a policy file
   WriteMode write_mode = WriteMode::automatic;
   Strictness placement = Strictness::prefer;
   Durability durability = Durability::process;
-  std::optional<bool> use_odirect;      // unset: where a probe succeeds (segment, prompt), else off
+  std::optional<bool> use_odirect;  // unset: where a probe succeeds (segment, prompt), else off
   bool checksum = true;
-  std::uint32_t queue_depth = 64;       // requests in flight in the ring
-  std::uint32_t engine_threads = 4;     // file-system workers of layout `object`
-  bool format = false;                  // may make a new store over something else's files
+  std::uint32_t queue_depth = 64;    // requests in flight in the ring
+  std::uint32_t engine_threads = 4;  // file-system workers of layout `object`
+  bool format = false;               // may make a new store over something else's files
   double lock_timeout_s = 300;
   double prompt_idle_s = 60;
-  bool exclusive = false;               // layout object: this process alone uses the directory
-  double tmp_max_age_s = 86400;         // layout object: older temporary files are removed at open
-  std::string relative_tmp_dir;         // layout object: as LMCache's `fs`
-  std::uint64_t read_ahead_size = 0;    // layout object: as LMCache's `fs`, bytes; 0: off
-  std::uint32_t file_mode = 0600;       // permission bits of files made
-  bool read_only = false;               // for inspection: never locks, never writes
+  bool exclusive = false;             // layout object: this process alone uses the directory
+  double tmp_max_age_s = 86400;       // layout object: older temporary files are removed at open
+  std::string relative_tmp_dir;       // layout object: as LMCache's `fs`
+  std::uint64_t read_ahead_size = 0;  // layout object: as LMCache's `fs`, bytes; 0: off
+  std::uint32_t file_mode = 0600;     // permission bits of files made
+  bool read_only = false;             // for inspection: never locks, never writes
 };
 
 enum class OptionType : std::uint8_t { boolean, integer, real, text, choice };

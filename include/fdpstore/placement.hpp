@@ -18,7 +18,7 @@ struct EffectivePlacement {
   WriteMode asked = WriteMode::automatic;
   Strictness strictness = Strictness::prefer;
   WriteMode effective = WriteMode::plain;  // never `automatic`
-  std::string mechanism;        // "F_SET_FILE_RW_HINT", "F_SET_RW_HINT", "none", …
+  std::string mechanism;                   // "F_SET_FILE_RW_HINT", "F_SET_RW_HINT", "none", …
   bool reaches_device = false;  // whether the device itself sees a difference between streams
   std::string reason;           // one sentence a person can act on
 };

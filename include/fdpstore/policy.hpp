@@ -18,10 +18,10 @@ namespace fdpstore {
 
 // What lookups have told about a key (placement/prompt_tracker.hpp).
 struct PromptFacts {
-  PromptId prompt;                // 0: in no lookup so far ("unseen")
-  std::uint32_t position = 0;     // index of the chunk in its prompt
-  std::uint32_t seen_in = 0;      // number of prompts that contained the key; ≥ 2: a shared prefix
-  std::uint32_t turn = 0;         // how many lookups the prompt has had
+  PromptId prompt;             // 0: in no lookup so far ("unseen")
+  std::uint32_t position = 0;  // index of the chunk in its prompt
+  std::uint32_t seen_in = 0;   // number of prompts that contained the key; ≥ 2: a shared prefix
+  std::uint32_t turn = 0;      // how many lookups the prompt has had
 };
 
 // One key of a lookup, in the lookup's order.
@@ -29,7 +29,7 @@ struct LookupKey {
   std::uint64_t chain = 0;   // equal for keys of the same (model, salt, rank, group)
   std::uint64_t digest = 0;  // 64-bit hash of the whole key
   bool hit = false;
-  PromptFacts stored;        // of a hit: lineage remembered with the object (survives restarts)
+  PromptFacts stored;  // of a hit: lineage remembered with the object (survives restarts)
 };
 
 // Learns prompts from lookups. Any thread may call any method.
@@ -53,8 +53,8 @@ struct ObjectFacts {
 struct StreamSpec {
   std::string name;
   Lifetime lifetime = Lifetime::not_set;
-  std::uint32_t handle = 0;      // index into the data handles, after merging
-  std::string merged_note;       // empty, or how and why it shares a handle ("merged into …")
+  std::uint32_t handle = 0;  // index into the data handles, after merging
+  std::string merged_note;   // empty, or how and why it shares a handle ("merged into …")
 };
 
 class Policy {

@@ -14,18 +14,18 @@
 namespace fdpstore {
 
 enum class Errc {
-  not_found = 1,      // no such key, segment or path
-  no_space,           // capacity is used up and nothing can be reclaimed now
-  corrupt,            // bytes on disk fail their checks
-  closed,             // the store is closed or closing
-  invalid_argument,   // a value that can never be right
-  invalid_option,     // unknown, malformed or contradictory option
-  too_large,          // object or key beyond the configured limit
-  busy,               // another process has the store open
-  foreign,            // the path holds something that is not ours
-  unsupported,        // this machine, file system or device cannot do it
-  version_mismatch,   // written by a newer fdpstore
-  timed_out,          // gave up after the documented bound
+  not_found = 1,     // no such key, segment or path
+  no_space,          // capacity is used up and nothing can be reclaimed now
+  corrupt,           // bytes on disk fail their checks
+  closed,            // the store is closed or closing
+  invalid_argument,  // a value that can never be right
+  invalid_option,    // unknown, malformed or contradictory option
+  too_large,         // object or key beyond the configured limit
+  busy,              // another process has the store open
+  foreign,           // the path holds something that is not ours
+  unsupported,       // this machine, file system or device cannot do it
+  version_mismatch,  // written by a newer fdpstore
+  timed_out,         // gave up after the documented bound
 };
 
 const std::error_category& store_category() noexcept;

@@ -2,7 +2,8 @@
 //
 // Thread:  every method may be called from any thread at any time; after close() has begun, submits
 //          fail with Errc::closed.
-// Owns:    engine thread(s), eventfds. Borrows the buffers of put and get tasks until the task is in
+// Owns:    engine thread(s), eventfds. Borrows the buffers of put and get tasks until the task is
+// in
 //          a list that take_completed() returned, or close() has returned; never after.
 // Units:   bytes of payload. Buffers may have any alignment and length ≥ 1; buffers aligned to
 //          StoreInfo::zero_copy_align_bytes travel without a copy.
@@ -32,8 +33,8 @@ enum class TaskKind : std::uint8_t { put, lookup, get };
 inline constexpr std::size_t kTaskKinds = 3;
 
 enum class KeyStatus : std::uint8_t {
-  miss,     // get, lookup: not there, or its bytes failed their checks, or another size was asked for
-  hit,      // get: the buffer holds exactly the bytes stored; lookup: present (and locked if asked)
+  miss,  // get, lookup: not there, or its bytes failed their checks, or another size was asked for
+  hit,   // get: the buffer holds exactly the bytes stored; lookup: present (and locked if asked)
   stored,   // put: written by this task
   present,  // put: was there already; nothing written
   failed,   // put: not stored; get: an I/O error (not a miss). TaskResult::error has the first one
@@ -41,17 +42,17 @@ enum class KeyStatus : std::uint8_t {
 
 struct TaskResult {
   TaskId id = 0;
-  std::vector<KeyStatus> keys;        // one per key, in the order of the submit
+  std::vector<KeyStatus> keys;          // one per key, in the order of the submit
   std::uint64_t transferred_bytes = 0;  // put: payload written by this task; get: payload read
-  std::optional<Error> error;         // of the first failed key
-  [[nodiscard]] bool ok() const;      // no key failed
+  std::optional<Error> error;           // of the first failed key
+  [[nodiscard]] bool ok() const;        // no key failed
 };
 
 struct PutItem {
   KeyRef key;
   std::span<const std::byte> bytes;
-  std::optional<std::uint32_t> explicit_rank;       // overrides the rank in kv_rank
-  std::string_view explicit_stream;                 // stream or class by name; empty: policy decides
+  std::optional<std::uint32_t> explicit_rank;  // overrides the rank in kv_rank
+  std::string_view explicit_stream;            // stream or class by name; empty: policy decides
 };
 struct GetItem {
   KeyRef key;
@@ -110,26 +111,26 @@ struct StoreInfo {
   std::string durability;
   std::uint64_t zero_copy_align_bytes = 1;
 
-  std::uint64_t capacity_bytes = 0;       // the bound on disk; 0: none
-  std::uint64_t max_live_bytes = 0;       // payload that can be live at most; 0: unknown
-  std::uint64_t allocated_bytes = 0;      // on disk now
+  std::uint64_t capacity_bytes = 0;   // the bound on disk; 0: none
+  std::uint64_t max_live_bytes = 0;   // payload that can be live at most; 0: unknown
+  std::uint64_t allocated_bytes = 0;  // on disk now
   std::uint64_t live_objects = 0;
-  std::uint64_t live_bytes = 0;           // payload
+  std::uint64_t live_bytes = 0;  // payload
   std::uint64_t locked_objects = 0;
-  std::uint64_t expired_locks = 0;        // leases that ran out since open
-  std::uint64_t unverified_objects = 0;   // layout object: served without a checksum since open
-  double memory_bytes_per_object = 0;     // index memory beyond chunk_hash; 0 when there is no index
+  std::uint64_t expired_locks = 0;       // leases that ran out since open
+  std::uint64_t unverified_objects = 0;  // layout object: served without a checksum since open
+  double memory_bytes_per_object = 0;    // index memory beyond chunk_hash; 0 when there is no index
 
-  std::uint64_t stored_objects = 0, stored_bytes = 0;        // since open, payload
+  std::uint64_t stored_objects = 0, stored_bytes = 0;  // since open, payload
   std::uint64_t loaded_objects = 0, loaded_bytes = 0;
   std::uint64_t lookup_keys = 0, lookup_hits = 0;
   std::uint64_t deleted_objects = 0;
   std::uint64_t reclaimed_objects = 0, reinserted_objects = 0, reinserted_bytes = 0;
-  std::uint64_t damaged_objects = 0;      // failed their checks since open
+  std::uint64_t damaged_objects = 0;  // failed their checks since open
   std::uint64_t failed_puts = 0, failed_gets = 0;
-  std::uint64_t host_written_bytes = 0;   // everything we wrote: host WA = this / stored_bytes
-  double open_seconds = 0;                // time recovery took
-  bool clean_start = false;               // the last close was clean
+  std::uint64_t host_written_bytes = 0;  // everything we wrote: host WA = this / stored_bytes
+  double open_seconds = 0;               // time recovery took
+  bool clean_start = false;              // the last close was clean
 };
 
 struct StoreStatus {
@@ -151,7 +152,8 @@ class Store {
   // readable. Keys appear at most once per task (a repeated key gets the result of its first).
   [[nodiscard]] virtual Result<TaskId> submit_put(std::span<const PutItem> items) = 0;
   [[nodiscard]] virtual Result<TaskId> submit_get(std::span<const GetItem> items) = 0;
-  // With `lock`, each hit is locked once more: not dropped before as many unlocks, or its lease ends.
+  // With `lock`, each hit is locked once more: not dropped before as many unlocks, or its lease
+  // ends.
   [[nodiscard]] virtual Result<TaskId> submit_lookup(std::span<const KeyRef> keys, bool lock) = 0;
 
   // Three distinct eventfds (EFD_NONBLOCK, counter mode), owned by the store. The put one is also
@@ -196,24 +198,24 @@ class Store {
 
 // What a path is, and which placement mechanisms work there; changes nothing that stays.
 struct MechanismProbe {
-  std::string name;       // "F_SET_FILE_RW_HINT", "F_SET_RW_HINT", "write_stream", "uring_cmd", …
-  bool works = false;     // the kernel accepts it here
+  std::string name;    // "F_SET_FILE_RW_HINT", "F_SET_RW_HINT", "write_stream", "uring_cmd", …
+  bool works = false;  // the kernel accepts it here
   bool reaches_device = false;
   std::string reason;
 };
 struct PathInfo {
   std::string path;
-  std::string kind;        // "directory", "missing", "block device", "character device", …
-  std::string file_system; // "ext4", …; empty when not a file
-  std::string device;      // what backs it, "" when unknown
+  std::string kind;         // "directory", "missing", "block device", "character device", …
+  std::string file_system;  // "ext4", …; empty when not a file
+  std::string device;       // what backs it, "" when unknown
   std::uint64_t total_bytes = 0, free_bytes = 0;
   bool writable = false;
   bool direct_io = false;
   std::uint32_t direct_io_offset_align = 0, direct_io_memory_align = 0;
   std::string kernel;
-  std::string content;     // "empty", "fdpstore segment store …", "LMCache fs directory, N objects", …
+  std::string content;  // "empty", "fdpstore segment store …", "LMCache fs directory, N objects", …
   std::vector<MechanismProbe> mechanisms;
-  std::string recommended; // a sentence: which layout and options to use here, and why
+  std::string recommended;  // a sentence: which layout and options to use here, and why
 };
 [[nodiscard]] Result<PathInfo> probe_path(const std::string& path);
 std::string to_json(const PathInfo& info);

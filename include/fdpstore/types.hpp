@@ -36,6 +36,8 @@ enum class Lifetime : std::uint8_t {
   long_lived = 4,
   extreme = 5,
 };
+// "not_set", "none", "short", "medium", "long", "extreme", as policy files spell them.
+std::string_view to_string(Lifetime lifetime);
 
 // An LMCache ObjectKey by reference (lmcache/v1/distributed/api.py). The referenced bytes belong to
 // the caller and need to live only for the call.

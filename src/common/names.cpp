@@ -4,6 +4,18 @@
 
 namespace fdpstore {
 
+std::string_view to_string(Lifetime lifetime) {
+  switch (lifetime) {
+    case Lifetime::not_set: return "not_set";
+    case Lifetime::none: return "none";
+    case Lifetime::short_lived: return "short";
+    case Lifetime::medium: return "medium";
+    case Lifetime::long_lived: return "long";
+    case Lifetime::extreme: return "extreme";
+  }
+  return "?";
+}
+
 std::string_view to_string(WriteMode mode) {
   switch (mode) {
     case WriteMode::automatic: return "auto";

@@ -1,0 +1,62 @@
+#include "core/context.hpp"
+
+namespace fdpstore::core {
+namespace {
+
+void account(Segment& segment, const Location& location, int sign) {
+  if (sign > 0) {
+    segment.live_payload_bytes += location.payload_bytes;
+    ++segment.live_objects;
+  } else {
+    segment.live_payload_bytes -= location.payload_bytes;
+    --segment.live_objects;
+  }
+}
+
+}  // namespace
+
+EntryId Context::add_object(const Key& key, const ObjectState& state) {
+  const EntryId id = index.insert(key, state);
+  Segment& segment = segments.at(state.location.segment);
+  segment.entries.push_back(id);
+  account(segment, state.location, +1);
+  Scopes::Scope& scope = scopes.at(key.scope());
+  ++scope.objects;
+  scope.bytes += state.location.payload_bytes;
+  counters.live_bytes += state.location.payload_bytes;
+  if (streams_live.size() <= state.stream) streams_live.resize(state.stream + 1U);
+  ++streams_live[state.stream].objects;
+  streams_live[state.stream].bytes += state.location.payload_bytes;
+  return id;
+}
+
+void Context::move_object(EntryId id, const Location& from, const Location& to) {
+  Segment& source = segments.at(from.segment);
+  account(source, from, -1);
+  if (source.live_objects == 0) segments.note_emptied(source.id);
+  Segment& segment = segments.at(to.segment);
+  segment.entries.push_back(id);
+  account(segment, to, +1);
+}
+
+Index::Removed Context::remove_object(const Key& key, bool even_if_locked) {
+  Index::Removed removed = index.remove(key, now_ticks(), even_if_locked);
+  if (removed.result != Index::Removal::removed) return removed;
+  const std::uint64_t bytes = removed.state.location.payload_bytes;
+  Segment& segment = segments.at(removed.state.location.segment);
+  account(segment, removed.state.location, -1);
+  if (segment.live_objects == 0) segments.note_emptied(segment.id);
+  Scopes::Scope& scope = scopes.at(key.scope());
+  --scope.objects;
+  scope.bytes -= bytes;
+  counters.live_bytes -= bytes;
+  --streams_live[removed.state.stream].objects;
+  streams_live[removed.state.stream].bytes -= bytes;
+  return removed;
+}
+
+void Context::unhealthy(std::string reason) {
+  if (unhealthy_reason.empty()) unhealthy_reason = std::move(reason);
+}
+
+}  // namespace fdpstore::core

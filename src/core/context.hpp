@@ -1,0 +1,107 @@
+// Context: what the parts of the engine share. Passive: it decides nothing.
+//
+// Thread:  the engine's, but for `index`, `scopes` and `counters`, which any thread may use.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "core/buffers.hpp"
+#include "core/index.hpp"
+#include "core/io_queue.hpp"
+#include "core/scopes.hpp"
+#include "core/segments.hpp"
+#include "fdpstore/backend.hpp"
+#include "fdpstore/options.hpp"
+#include "fdpstore/policy.hpp"
+#include "fdpstore/store.hpp"
+#include "format/codec.hpp"
+
+namespace fdpstore::core {
+
+// Since open.
+struct Counters {
+  std::atomic<std::uint64_t> stored_objects{0}, stored_bytes{0};
+  std::atomic<std::uint64_t> loaded_objects{0}, loaded_bytes{0};
+  std::atomic<std::uint64_t> lookup_keys{0}, lookup_hits{0};
+  std::atomic<std::uint64_t> deleted_objects{0};
+  std::atomic<std::uint64_t> reclaimed_objects{0}, reinserted_objects{0}, reinserted_bytes{0};
+  std::atomic<std::uint64_t> damaged_objects{0}, failed_puts{0}, failed_gets{0};
+  std::atomic<std::uint64_t> host_written_bytes{0};
+  std::atomic<std::uint64_t> live_bytes{0};
+};
+
+// Objects that left without erase(), until the caller takes them.
+class DroppedList {
+ public:
+  void add(ObjectKey key, std::uint64_t bytes) {
+    const std::lock_guard guard(mutex_);
+    list_.push_back({std::move(key), bytes});
+  }
+  std::vector<DroppedKey> take() {
+    const std::lock_guard guard(mutex_);
+    return std::exchange(list_, {});
+  }
+  [[nodiscard]] bool empty() const {
+    const std::lock_guard guard(mutex_);
+    return list_.empty();
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<DroppedKey> list_;
+};
+
+struct Context {
+  Context(const Options& store_options, Backend& store_backend, std::uint64_t budget_bytes)
+      : options(store_options),
+        backend(store_backend),
+        io(store_backend),
+        segments(store_backend.geometry(), store_backend.capabilities().fixed_size_segments,
+                 budget_bytes) {}
+
+  [[nodiscard]] double now_s() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+  // 0 means "never used since open".
+  [[nodiscard]] std::uint32_t now_ticks() const {
+    return 1 + static_cast<std::uint32_t>(now_s() * kTicksPerSecond);
+  }
+  static constexpr double kTicksPerSecond = 100;
+
+  // The index and everything that is counted along with it.
+  EntryId add_object(const Key& key, const ObjectState& state);
+  void move_object(EntryId id, const Location& from, const Location& to);
+  // The copy on the medium stays: unless its segment is being freed, the caller has to see to a
+  // tombstone (MetaLog::remember).
+  Index::Removed remove_object(const Key& key, bool even_if_locked);
+  void drop_object(const Key& key, std::uint64_t payload_bytes) {
+    dropped.add(ObjectKey(scopes.key(key.scope(), key.hash())), payload_bytes);
+  }
+  void unhealthy(std::string reason);
+
+  const Options& options;
+  Backend& backend;
+  IoQueue io;
+  Segments segments;
+  Index index;
+  Scopes scopes;
+  BlockPool blocks;
+  Counters counters;
+  DroppedList dropped;
+  struct StreamLive {
+    std::uint64_t objects = 0, bytes = 0;
+  };
+  std::vector<StreamLive> streams_live;  // by stream number at store time
+  format::Uuid uuid{};
+  std::uint64_t next_sequence = 1;  // of objects and deletes
+  std::string unhealthy_reason;     // empty: healthy
+  std::vector<std::string> warnings;
+  const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+};
+
+}  // namespace fdpstore::core

@@ -1,0 +1,369 @@
+#include "core/index.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cassert>
+#include <cstring>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "format/layout.hpp"
+
+namespace fdpstore::core {
+
+// ------------------------------------------------------------------------------------------- Key
+
+Key::Key(ScopeId scope, std::span<const std::byte> hash)
+    : scope_(scope), hash_bytes_(static_cast<std::uint8_t>(hash.size())) {
+  assert(!hash.empty() && hash.size() <= kMaxHashBytes);
+  if (hash.size() <= kInlineBytes) {
+    std::memcpy(bytes_.data(), hash.data(), hash.size());
+  } else {
+    auto* copy = new std::byte[hash.size()];
+    std::memcpy(copy, hash.data(), hash.size());
+    std::memcpy(bytes_.data(), &copy, sizeof(copy));
+  }
+}
+
+Key::Key(const Key& other) {
+  if (other.hash_bytes_ != 0) {
+    Key copy(other.scope_, other.hash());
+    *this = std::move(copy);
+  }
+}
+
+Key::Key(Key&& other) noexcept
+    : scope_(other.scope_), hash_bytes_(other.hash_bytes_), bytes_(other.bytes_) {
+  other.hash_bytes_ = 0;
+}
+
+Key& Key::operator=(Key other) noexcept {
+  std::swap(scope_, other.scope_);
+  std::swap(hash_bytes_, other.hash_bytes_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+Key::~Key() {
+  if (hash_bytes_ > kInlineBytes) delete[] hash().data();
+}
+
+std::span<const std::byte> Key::hash() const {
+  if (hash_bytes_ <= kInlineBytes) return {bytes_.data(), hash_bytes_};
+  const std::byte* pointer = nullptr;
+  std::memcpy(&pointer, bytes_.data(), sizeof(pointer));
+  return {pointer, hash_bytes_};
+}
+
+bool Key::operator==(const Key& other) const {
+  return scope_ == other.scope_ && std::ranges::equal(hash(), other.hash());
+}
+
+namespace {
+std::uint64_t key_digest(ScopeId scope, std::span<const std::byte> hash) {
+  return XXH3_64bits_withSeed(hash.data(), hash.size(), scope.value);
+}
+}  // namespace
+
+std::uint64_t Key::digest() const {
+  return key_digest(scope_, hash());
+}
+
+// ----------------------------------------------------------------------------------------- Index
+
+namespace {
+constexpr unsigned kShardBits = 10;
+constexpr std::uint32_t kShards = 1U << kShardBits;
+constexpr unsigned kSlotBits = 32 - kShardBits;
+constexpr std::uint32_t kChunkSlots = 64;  // slots are allocated this many at a time
+
+struct Lock {
+  std::uint32_t count = 0;
+  std::uint32_t lease_end_ticks = 0;
+};
+}  // namespace
+
+struct Index::Slot {
+  Key key;  // hash().empty(): the slot is free
+  std::uint64_t checksum = 0;
+  std::uint64_t sequence : 48 = 0;
+  std::uint64_t stream : 8 = 0;
+  std::uint64_t hits : 6 = 0;
+  std::uint64_t seen_in : 2 = 0;
+  std::uint32_t segment = 0;
+  std::uint32_t offset_blocks = 0;
+  std::uint32_t payload_bytes = 0;
+  std::uint32_t last_used_ticks = 0;
+  std::uint32_t prompt = 0;
+  std::uint32_t position = 0;
+
+  [[nodiscard]] bool live() const { return !key.hash().empty(); }
+  [[nodiscard]] ObjectState state() const {
+    return {.location = {SegmentId{segment}, std::uint64_t{offset_blocks} * format::kBlockBytes,
+                         payload_bytes},
+            .sequence = sequence,
+            .checksum = checksum,
+            .last_used_ticks = last_used_ticks,
+            .hits = static_cast<std::uint8_t>(hits),
+            .stream = static_cast<std::uint16_t>(stream),
+            .prompt = {PromptId{prompt}, position, static_cast<std::uint32_t>(seen_in), 0}};
+  }
+};
+
+struct Index::Shard {
+  static_assert(sizeof(Slot) == 80, "the memory per object is a promise");
+
+  struct Probe {  // a key to look for, not in the slab
+    ScopeId scope;
+    std::span<const std::byte> hash;
+    std::uint64_t digest;
+  };
+  struct Hash {
+    using is_transparent = void;
+    const Shard* shard;
+    std::size_t operator()(std::uint32_t slot) const { return shard->at(slot).key.digest(); }
+    std::size_t operator()(const Probe& probe) const { return probe.digest; }
+  };
+  struct Equal {
+    using is_transparent = void;
+    const Shard* shard;
+    bool operator()(std::uint32_t a, std::uint32_t b) const { return a == b; }
+    bool operator()(const Probe& probe, std::uint32_t slot) const { return matches(probe, slot); }
+    bool operator()(std::uint32_t slot, const Probe& probe) const { return matches(probe, slot); }
+    bool matches(const Probe& probe, std::uint32_t slot) const {
+      const Key& key = shard->at(slot).key;
+      return key.scope() == probe.scope && std::ranges::equal(key.hash(), probe.hash);
+    }
+  };
+
+  Shard() : slots(0, Hash{this}, Equal{this}) {}
+
+  Slot& at(std::uint32_t slot) { return chunks[slot / kChunkSlots][slot % kChunkSlots]; }
+  [[nodiscard]] const Slot& at(std::uint32_t slot) const {
+    return chunks[slot / kChunkSlots][slot % kChunkSlots];
+  }
+  [[nodiscard]] bool exists(std::uint32_t slot) const {
+    return slot / kChunkSlots < chunks.size() && at(slot).live();
+  }
+  std::uint32_t take_slot() {
+    if (free_slots.empty()) {
+      const auto first = static_cast<std::uint32_t>(chunks.size()) * kChunkSlots;
+      assert(first < (1U << kSlotBits));
+      chunks.push_back(std::make_unique<Slot[]>(kChunkSlots));
+      for (std::uint32_t i = kChunkSlots; i-- > 0;) free_slots.push_back(first + i);
+    }
+    const std::uint32_t slot = free_slots.back();
+    free_slots.pop_back();
+    return slot;
+  }
+  // Whether `slot` is locked now; a lease that has ended is taken away.
+  bool is_locked(std::uint32_t slot, std::uint32_t now_ticks) {
+    const auto it = locks.find(slot);
+    if (it == locks.end()) return false;
+    if (it->second.lease_end_ticks > now_ticks) return true;
+    locks.erase(it);
+    ++expired;
+    return false;
+  }
+
+  mutable std::mutex mutex;
+  std::vector<std::unique_ptr<Slot[]>> chunks;
+  std::vector<std::uint32_t> free_slots;
+  boost::unordered_flat_set<std::uint32_t, Hash, Equal> slots;
+  boost::unordered_flat_map<std::uint32_t, Lock> locks;  // few: only what is locked
+  std::uint64_t expired = 0;
+  std::uint64_t hash_bytes = 0;       // of live objects
+  std::uint64_t heap_hash_bytes = 0;  // of those, what does not fit in the slot
+};
+
+Index::Index() : shards_(std::make_unique<Shard[]>(kShards)) {}
+Index::~Index() = default;
+
+Index::Shard& Index::shard_of(std::uint64_t digest) const {
+  return shards_[digest >> (64 - kShardBits)];
+}
+
+namespace {
+EntryId make_id(std::uint64_t digest, std::uint32_t slot) {
+  return {static_cast<std::uint32_t>(digest >> (64 - kShardBits)) << kSlotBits | slot};
+}
+}  // namespace
+
+std::optional<Index::Hit> Index::lookup(ScopeId scope, std::span<const std::byte> hash,
+                                        std::uint32_t now_ticks, std::uint32_t lease_end_ticks) {
+  const std::uint64_t digest = key_digest(scope, hash);
+  Shard& shard = shard_of(digest);
+  const std::lock_guard guard(shard.mutex);
+  const auto it = shard.slots.find(Shard::Probe{scope, hash, digest});
+  if (it == shard.slots.end()) return std::nullopt;
+  Slot& slot = shard.at(*it);
+  slot.last_used_ticks = now_ticks;
+  if (slot.hits < 63) slot.hits = (slot.hits + 1U) & 63U;
+  if (lease_end_ticks != 0) {
+    shard.is_locked(*it, now_ticks);  // an ended lease does not count towards the new lock
+    Lock& lock = shard.locks[*it];
+    ++lock.count;
+    lock.lease_end_ticks = std::max(lock.lease_end_ticks, lease_end_ticks);
+  }
+  const ObjectState state = slot.state();
+  return Hit{state.location.payload_bytes, state.prompt};
+}
+
+void Index::unlock(ScopeId scope, std::span<const std::byte> hash, std::uint32_t now_ticks) {
+  const std::uint64_t digest = key_digest(scope, hash);
+  Shard& shard = shard_of(digest);
+  const std::lock_guard guard(shard.mutex);
+  const auto it = shard.slots.find(Shard::Probe{scope, hash, digest});
+  if (it == shard.slots.end() || !shard.is_locked(*it, now_ticks)) return;
+  const auto lock = shard.locks.find(*it);
+  if (--lock->second.count == 0) shard.locks.erase(lock);
+}
+
+std::optional<Index::Found> Index::find(const Key& key) const {
+  const std::uint64_t digest = key.digest();
+  const Shard& shard = shard_of(digest);
+  const std::lock_guard guard(shard.mutex);
+  const auto it = shard.slots.find(Shard::Probe{key.scope(), key.hash(), digest});
+  if (it == shard.slots.end()) return std::nullopt;
+  return Found{make_id(digest, *it), shard.at(*it).state()};
+}
+
+void Index::touch(const Key& key, std::uint32_t now_ticks) {
+  (void)lookup(key.scope(), key.hash(), now_ticks, 0);
+}
+
+EntryId Index::insert(const Key& key, const ObjectState& state) {
+  assert(state.location.payload_bytes <= UINT32_MAX);
+  const std::uint64_t digest = key.digest();
+  Shard& shard = shard_of(digest);
+  const std::lock_guard guard(shard.mutex);
+  const std::uint32_t id = shard.take_slot();
+  Slot& slot = shard.at(id);
+  slot.key = key;
+  slot.checksum = state.checksum;
+  slot.sequence = state.sequence & ((1ULL << 48) - 1);
+  slot.stream = state.stream & 0xFFU;
+  slot.hits = std::min<std::uint8_t>(state.hits, 63) & 63U;
+  slot.seen_in = std::min<std::uint32_t>(state.prompt.seen_in, 3) & 3U;
+  slot.segment = state.location.segment.value;
+  slot.offset_blocks =
+      static_cast<std::uint32_t>(state.location.offset_bytes / format::kBlockBytes);
+  slot.payload_bytes = static_cast<std::uint32_t>(state.location.payload_bytes);
+  slot.last_used_ticks = state.last_used_ticks;
+  slot.prompt = state.prompt.prompt.value;
+  slot.position = state.prompt.position;
+  shard.hash_bytes += key.hash().size();
+  if (key.hash().size() > Key::kInlineBytes) shard.heap_hash_bytes += key.hash().size() + 16;
+  const bool inserted = shard.slots.insert(id).second;
+  assert(inserted);
+  (void)inserted;
+  return make_id(digest, id);
+}
+
+bool Index::move(EntryId id, const Location& from, const Location& to) {
+  Shard& shard = shards_[id.value >> kSlotBits];
+  const std::lock_guard guard(shard.mutex);
+  const std::uint32_t number = id.value & ((1U << kSlotBits) - 1);
+  if (!shard.exists(number)) return false;
+  Slot& slot = shard.at(number);
+  if (slot.state().location != from) return false;
+  slot.segment = to.segment.value;
+  slot.offset_blocks = static_cast<std::uint32_t>(to.offset_bytes / format::kBlockBytes);
+  return true;
+}
+
+Index::Removed Index::remove(const Key& key, std::uint32_t now_ticks, bool even_if_locked) {
+  const std::uint64_t digest = key.digest();
+  Shard& shard = shard_of(digest);
+  const std::lock_guard guard(shard.mutex);
+  const auto it = shard.slots.find(Shard::Probe{key.scope(), key.hash(), digest});
+  if (it == shard.slots.end()) return {};
+  const std::uint32_t number = *it;
+  Slot& slot = shard.at(number);
+  if (shard.is_locked(number, now_ticks)) {
+    if (!even_if_locked) return {Removal::locked, make_id(digest, number), slot.state()};
+    shard.locks.erase(number);
+  }
+  Removed removed{Removal::removed, make_id(digest, number), slot.state()};
+  shard.hash_bytes -= key.hash().size();
+  if (key.hash().size() > Key::kInlineBytes) shard.heap_hash_bytes -= key.hash().size() + 16;
+  shard.slots.erase(it);
+  slot.key = Key();
+  shard.free_slots.push_back(number);
+  return removed;
+}
+
+std::optional<Index::Entry> Index::get(EntryId id, std::uint32_t now_ticks) const {
+  Shard& shard = shards_[id.value >> kSlotBits];
+  const std::lock_guard guard(shard.mutex);
+  const std::uint32_t number = id.value & ((1U << kSlotBits) - 1);
+  if (!shard.exists(number)) return std::nullopt;
+  const Slot& slot = shard.at(number);
+  return Entry{slot.key, slot.state(), shard.is_locked(number, now_ticks)};
+}
+
+std::optional<std::uint64_t> Index::scan(std::uint64_t cursor, std::size_t limit,
+                                         const Visitor& visit) const {
+  std::uint64_t shard_number = cursor >> 32;
+  auto number = static_cast<std::uint32_t>(cursor);
+  for (; shard_number < kShards; ++shard_number, number = 0) {
+    const Shard& shard = shards_[shard_number];
+    const std::lock_guard guard(shard.mutex);
+    const auto end = static_cast<std::uint32_t>(shard.chunks.size()) * kChunkSlots;
+    for (; number < end; ++number) {
+      const Slot& slot = shard.at(number);
+      if (!slot.live()) continue;
+      if (limit == 0) return shard_number << 32 | number;
+      --limit;
+      visit(slot.key, slot.state());
+    }
+  }
+  return std::nullopt;
+}
+
+std::uint64_t Index::size() const {
+  std::uint64_t sum = 0;
+  for (std::uint32_t i = 0; i < kShards; ++i) {
+    const std::lock_guard guard(shards_[i].mutex);
+    sum += shards_[i].slots.size();
+  }
+  return sum;
+}
+
+std::uint64_t Index::locked(std::uint32_t now_ticks) const {
+  std::uint64_t sum = 0;
+  for (std::uint32_t i = 0; i < kShards; ++i) {
+    const std::lock_guard guard(shards_[i].mutex);
+    for (const auto& [slot, lock] : shards_[i].locks) sum += lock.lease_end_ticks > now_ticks;
+  }
+  return sum;
+}
+
+std::uint64_t Index::expired_locks() const {
+  std::uint64_t sum = 0;
+  for (std::uint32_t i = 0; i < kShards; ++i) {
+    const std::lock_guard guard(shards_[i].mutex);
+    sum += shards_[i].expired;
+  }
+  return sum;
+}
+
+double Index::bytes_per_object() const {
+  std::uint64_t held = 0, objects = 0, hash_bytes = 0;
+  for (std::uint32_t i = 0; i < kShards; ++i) {
+    const Shard& shard = shards_[i];
+    const std::lock_guard guard(shard.mutex);
+    held += sizeof(Shard) + shard.chunks.size() * kChunkSlots * sizeof(Slot) +
+            shard.free_slots.capacity() * sizeof(std::uint32_t) +
+            // A flat set keeps 15 elements and 16 bytes of metadata per group.
+            shard.slots.bucket_count() * (sizeof(std::uint32_t) + 1) + shard.locks.size() * 16;
+    held += shard.heap_hash_bytes;
+    objects += shard.slots.size();
+    hash_bytes += shard.hash_bytes;
+  }
+  if (objects == 0) return 0;
+  return static_cast<double>(held - std::min(held, hash_bytes)) / static_cast<double>(objects);
+}
+
+}  // namespace fdpstore::core

@@ -1,0 +1,55 @@
+// IoQueue: the engine's requests to the backend, with a callback each.
+//
+// Thread:  the engine's.
+// Owns:    span arrays and callbacks of requests in flight. Borrows the Backend and all buffers.
+// Units:   bytes. Requests beyond the backend's transfer limits are split; the callback comes once.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <system_error>
+#include <vector>
+
+#include "fdpstore/backend.hpp"
+
+namespace fdpstore::core {
+
+class IoQueue {
+ public:
+  using Done = std::move_only_function<void(std::error_code)>;
+
+  explicit IoQueue(Backend& backend);
+  ~IoQueue();
+  IoQueue(const IoQueue&) = delete;
+  IoQueue& operator=(const IoQueue&) = delete;
+
+  void read(SegmentId segment, std::uint64_t offset_bytes, std::vector<iovec> spans, Done done);
+  void write(SegmentId segment, std::uint64_t offset_bytes, std::vector<iovec> spans, Done done);
+  void flush(SegmentId segment, Done done);
+  void free(SegmentId segment, bool release, Done done);
+
+  // Hands queued requests to the backend.
+  void submit();
+  // Submits, waits up to `timeout` for something to happen, runs callbacks. Returns how many ran.
+  std::size_t poll(std::chrono::microseconds timeout);
+  [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
+
+  // Blocking read, for start-up; other callbacks run meanwhile.
+  [[nodiscard]] std::error_code read_now(SegmentId segment, std::uint64_t offset_bytes,
+                                         std::span<std::byte> out);
+
+ private:
+  struct Pending;
+  void transfer(IoOp op, SegmentId segment, std::uint64_t offset_bytes, std::vector<iovec> spans,
+                Done done);
+  void simple(IoRequest request, Done done);
+
+  Backend& backend_;
+  std::vector<IoRequest> queued_;
+  std::size_t in_flight_ = 0;
+};
+
+}  // namespace fdpstore::core

@@ -1,0 +1,202 @@
+#include "core/meta_log.hpp"
+
+#include <cstring>
+#include <memory>
+
+#include <fmt/format.h>
+
+namespace fdpstore::core {
+namespace {
+
+constexpr std::size_t kRecordPayloadBytes = 128U << 10;
+
+// Runs `done` once after as many parts as were taken, with the first error.
+class Join {
+ public:
+  explicit Join(MetaLog::Done done) : done_(std::move(done)) {}
+  ~Join() { done_(error_); }
+  Join(const Join&) = delete;
+  Join& operator=(const Join&) = delete;
+  void part(std::error_code error) {
+    if (error && !error_) error_ = error;
+  }
+
+ private:
+  MetaLog::Done done_;
+  std::error_code error_;
+};
+
+}  // namespace
+
+Result<void> MetaLog::begin() {
+  auto opened = writer_.open_segment(use_, Purpose::metadata);
+  if (!opened) return fail(std::move(opened.error()));
+  current_ = *opened;
+  return {};
+}
+
+void MetaLog::append(format::RecordKind kind, std::vector<std::byte> payload, Done done) {
+  if (!writer_.fits(*current_, {}, payload.size()) && !make_room()) {
+    done(make_error_code(Errc::no_space));
+    return;
+  }
+  Append record;
+  record.kind = kind;
+  record.object.sequence = context_.next_sequence++;
+  record.owned = Buffer(payload.size());
+  std::memcpy(record.owned.data(), payload.data(), payload.size());
+  record.payload = record.owned.span().first(payload.size());
+  record.done = [done = std::move(done)](Result<Placed> placed) mutable {
+    done(placed ? std::error_code{} : placed.error().code);
+  };
+  writer_.append(*current_, std::move(record));
+}
+
+bool MetaLog::make_room() {
+  auto opened = in_snapshot_ ? Result<Segment*>(fail(Errc::no_space, ""))
+                             : writer_.open_segment(use_, Purpose::metadata);
+  if (!opened) {
+    context_.unhealthy(fmt::format(
+        "{}: no room for the metadata log ({}); deletes cannot be recorded: raise capacity_bytes",
+        context_.backend.describe(), opened.error().message()));
+    return false;
+  }
+  auto retiring = std::make_shared<Retiring>();
+  if (current_ != nullptr) retiring->segments.push_back(current_);
+  current_ = *opened;
+  write_snapshot(retiring);
+  return true;
+}
+
+void MetaLog::replace(std::vector<Segment*> old) {
+  if (make_room() && !retiring_.empty()) {
+    auto& segments = retiring_.back()->segments;
+    segments.insert(segments.end(), old.begin(), old.end());
+    for (Segment* segment : old) segment->state = SegmentState::reclaiming;
+  }
+}
+
+void MetaLog::write_snapshot(const std::shared_ptr<Retiring>& retiring) {
+  in_snapshot_ = true;
+  for (Segment* old : retiring->segments) old->state = SegmentState::reclaiming;
+  retiring_.push_back(retiring);
+  const auto write = [&](format::RecordKind kind, std::vector<std::byte> payload) {
+    ++retiring->snapshot_writes;
+    append(kind, std::move(payload), [retiring](std::error_code error) {
+      --retiring->snapshot_writes;
+      if (error) retiring->failed = true;
+    });
+  };
+  if (!state_.empty()) {
+    const auto* bytes = reinterpret_cast<const std::byte*>(state_.data());
+    write(format::RecordKind::state, {bytes, bytes + state_.size()});
+  }
+  std::vector<std::byte> freed;
+  std::vector<std::byte> dead;
+  context_.segments.for_each([&](Segment& segment) {
+    if (segment.freed_sequence != 0 && segment.freed_sequence >= segment.sequence) {
+      format::append_freed(freed, {segment.id.value, 0, segment.freed_sequence});
+    }
+    if (freed.size() >= kRecordPayloadBytes) {
+      write(format::RecordKind::freed, std::exchange(freed, {}));
+    }
+    for (const DeadCopy& copy : segment.dead) {
+      append_dead(dead, segment, copy);
+      if (dead.size() >= kRecordPayloadBytes) {
+        write(format::RecordKind::tombstones, std::exchange(dead, {}));
+      }
+    }
+  });
+  if (!freed.empty()) write(format::RecordKind::freed, std::move(freed));
+  if (!dead.empty()) write(format::RecordKind::tombstones, std::move(dead));
+  in_snapshot_ = false;
+}
+
+std::uint64_t MetaLog::append_dead(std::vector<std::byte>& out, const Segment& segment,
+                                   const DeadCopy& copy) const {
+  const std::size_t before = out.size();
+  format::append_tombstone(out, {.key = context_.scopes.key(copy.key.scope(), copy.key.hash()),
+                                 .sequence = copy.sequence,
+                                 .segment = segment.id.value,
+                                 .segment_sequence = segment.sequence});
+  return out.size() - before;
+}
+
+void MetaLog::remember(const Key& key, SegmentId id) {
+  Segment& segment = context_.segments.at(id);
+  DeadCopy copy{key, context_.next_sequence++};
+  if (tombstones_.empty() || tombstones_.back().size() >= kRecordPayloadBytes) {
+    tombstones_.emplace_back();
+  }
+  const std::uint64_t bytes = append_dead(tombstones_.back(), segment, copy);
+  context_.segments.add_dead(segment, std::move(copy), bytes);
+}
+
+void MetaLog::write_tombstones(Done done) {
+  auto join = std::make_shared<Join>(std::move(done));
+  for (std::vector<std::byte>& payload : std::exchange(tombstones_, {})) {
+    append(format::RecordKind::tombstones, std::move(payload),
+           [join](std::error_code error) { join->part(error); });
+  }
+}
+
+void MetaLog::write_freed(Segment& segment, Done done) {
+  segment.freed_sequence = segment.sequence;
+  std::vector<std::byte> payload;
+  format::append_freed(payload, {segment.id.value, 0, segment.sequence});
+  append(format::RecordKind::freed, std::move(payload), std::move(done));
+}
+
+void MetaLog::write_state(std::string state, Done done) {
+  state_ = std::move(state);
+  const auto* bytes = reinterpret_cast<const std::byte*>(state_.data());
+  append(format::RecordKind::state, {bytes, bytes + state_.size()}, std::move(done));
+}
+
+void MetaLog::write_footers(const std::vector<format::SegmentFooter>& footers, Done done) {
+  std::vector<std::byte> payload(footers.size() * sizeof(format::SegmentFooter));
+  std::memcpy(payload.data(), footers.data(), payload.size());
+  append(format::RecordKind::footers, std::move(payload), std::move(done));
+}
+
+void MetaLog::step() {
+  std::erase_if(retiring_, [&](const auto& retiring) { return step(retiring); });
+}
+
+// True when nothing is left to do for it.
+bool MetaLog::step(const std::shared_ptr<Retiring>& retiring) {
+  if (retiring->snapshot_writes != 0) return false;
+  for (const Segment* old : retiring->segments) {
+    const Appending* appending = old->appending.get();
+    if (appending != nullptr &&
+        (!appending->window.empty() || !appending->header_done || appending->flushes != 0)) {
+      return false;
+    }
+  }
+  if (retiring->failed) {  // keep the old ones: they have what the snapshot lacks
+    context_.unhealthy(context_.backend.describe() + ": the metadata log could not be rewritten");
+    for (Segment* old : retiring->segments) old->appending.reset();
+    return true;
+  }
+  if (!retiring->recorded) {
+    retiring->recorded = true;
+    for (Segment* old : retiring->segments) {
+      ++retiring->snapshot_writes;
+      write_freed(*old, [retiring](std::error_code error) {
+        --retiring->snapshot_writes;
+        if (error) retiring->failed = true;
+      });
+    }
+    return false;
+  }
+  for (Segment* old : retiring->segments) {
+    context_.backend.seal(old->id, old->end_bytes);
+    const bool release = !context_.backend.capabilities().fixed_size_segments;
+    context_.io.free(old->id, release, [this, old, release](std::error_code error) {
+      context_.segments.put_back(*old, release && !error);
+    });
+  }
+  return true;
+}
+
+}  // namespace fdpstore::core

@@ -1,0 +1,105 @@
+#include "core/reader.hpp"
+
+#include <cstring>
+#include <memory>
+
+#include <fmt/format.h>
+
+namespace fdpstore::core {
+
+using format::kBlockBytes;
+
+struct Reader::Load {
+  Key key;
+  ObjectState state;
+  std::uint64_t segment_sequence = 0;
+  std::span<std::byte> out;
+  Done done;
+  Buffer header;  // without checksums the header has to say whose payload this is
+  Buffer bounce;  // the whole payload, where `out` cannot be read into
+  Buffer tail;    // its last block, where only that does not fit
+};
+
+void Reader::load(const Key& key, const ObjectState& state, std::span<std::byte> out, Done done) {
+  Segment& segment = context_.segments.at(state.location.segment);
+  ++segment.readers;
+  in_flight_bytes_ += out.size();
+  auto load = std::make_unique<Load>();
+  load->key = key;
+  load->state = state;
+  load->segment_sequence = segment.sequence;
+  load->out = out;
+  load->done = std::move(done);
+  std::vector<iovec> spans = plan(*load);
+  const std::uint64_t first = state.location.offset_bytes + (load->header ? 0 : kBlockBytes);
+  context_.io.read(state.location.segment, first, std::move(spans),
+                   [this, &segment, load = std::move(load)](std::error_code error) {
+                     --segment.readers;
+                     in_flight_bytes_ -= load->out.size();
+                     finish(*load, error);
+                   });
+}
+
+std::vector<iovec> Reader::plan(Load& load) const {
+  std::vector<iovec> spans;
+  if (!context_.options.checksum || load.state.checksum == 0) {
+    load.header = Buffer(kBlockBytes);
+    spans.push_back({load.header.data(), kBlockBytes});
+  }
+  const std::span<std::byte> out = load.out;
+  const std::size_t align = context_.backend.geometry().memory_align_bytes;
+  const std::size_t tail = out.size() % kBlockBytes;
+  if (align > 1 && reinterpret_cast<std::uintptr_t>(out.data()) % align != 0) {
+    load.bounce = Buffer(out.size());
+    spans.push_back({load.bounce.data(), load.bounce.span().size()});
+    return spans;
+  }
+  if (align <= 1) {
+    spans.push_back({out.data(), out.size()});
+    return spans;
+  }
+  if (out.size() > tail) spans.push_back({out.data(), out.size() - tail});
+  if (tail != 0) {
+    load.tail = Buffer(kBlockBytes);
+    spans.push_back({load.tail.data(), kBlockBytes});
+  }
+  return spans;
+}
+
+void Reader::finish(Load& load, std::error_code error) {
+  const Location& location = load.state.location;
+  if (error) {
+    load.done(fail(Error{error, fmt::format("{}: reading {} bytes at {} of segment {}",
+                                            context_.backend.describe(), location.payload_bytes,
+                                            location.offset_bytes, location.segment.value)}));
+    return;
+  }
+  const std::span<std::byte> out = load.out;
+  if (load.bounce) std::memcpy(out.data(), load.bounce.data(), out.size());
+  if (load.tail) {
+    const std::size_t tail = out.size() % kBlockBytes;
+    std::memcpy(out.data() + out.size() - tail, load.tail.data(), tail);
+  }
+  const KeyRef key = context_.scopes.key(load.key.scope(), load.key.hash());
+  bool right = true;
+  if (load.header) {
+    const auto header = format::decode_record_header(
+        load.header.span(),
+        {context_.uuid, location.segment.value, load.segment_sequence, location.offset_bytes});
+    right = header && header->kind == format::RecordKind::object &&
+            ObjectKey(header->object.key) == ObjectKey(key) &&
+            header->object.sequence == load.state.sequence;
+  } else {
+    right = format::payload_checksum(context_.uuid, key, load.state.sequence, out) ==
+            load.state.checksum;
+  }
+  if (right) {
+    load.done({});
+  } else {
+    load.done(fail(Errc::corrupt, fmt::format("{}: the object at {} of segment {} is damaged",
+                                              context_.backend.describe(), location.offset_bytes,
+                                              location.segment.value)));
+  }
+}
+
+}  // namespace fdpstore::core

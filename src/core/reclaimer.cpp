@@ -1,0 +1,333 @@
+#include "core/reclaimer.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/placing.hpp"
+
+namespace fdpstore::core {
+namespace {
+
+// Victims are compared by a sample: exact sums would read every entry of every segment.
+constexpr std::size_t kSamples = 16;
+constexpr std::size_t kCandidates = 512;
+constexpr std::uint64_t kMaxMovesInFlight = 4;
+// A segment with more than this share locked gains too little when it is emptied.
+constexpr double kMaxLockedShare = 0.5;
+
+}  // namespace
+
+struct Reclaimer::Job {
+  Segment* victim = nullptr;
+  std::deque<EntryId> survivors;
+  bool began_dropping = false;
+  bool given_up = false;  // the victim is sealed again, nothing was lost
+  bool blocked = false;   // locked objects have nowhere to go for now
+};
+
+Reclaimer::Reclaimer(Context& context, Writer& writer, Reader& reader, MetaLog& meta,
+                     Policy& policy)
+    : context_(context), writer_(writer), reader_(reader), meta_(meta), policy_(policy) {}
+Reclaimer::~Reclaimer() = default;
+
+bool Reclaimer::idle() const {
+  return moving_ == 0 && freeing_ == 0 && (job_ == nullptr || (stopping_ && job_->blocked));
+}
+
+bool Reclaimer::wanted(bool stores_wait) const {
+  const std::uint64_t free = context_.segments.available_segments();
+  if (context_.segments.over_budget() || meta_.pressed()) return true;
+  if (stores_wait) return free <= 2;
+  return context_.segments.total_segments() >= 16 && free <= 3;
+}
+
+void Reclaimer::queue_emptied() {
+  for (const SegmentId id : context_.segments.take_emptied()) {
+    Segment* segment = context_.segments.find(id);
+    if (segment == nullptr || segment->live_objects != 0 || segment->use.metadata) continue;
+    const bool prompt = segment->use.prompt.value != 0;
+    if (segment->state == SegmentState::open && prompt && segment->appending->window.empty()) {
+      writer_.seal(*segment);
+    }
+    if (segment->state == SegmentState::sealed || segment->state == SegmentState::sealing) {
+      queue_.push_back(id);
+    }
+  }
+}
+
+void Reclaimer::step(bool stores_wait) {
+  queue_emptied();
+  stuck_ = false;
+  if (job_ != nullptr) {
+    work();
+    return;
+  }
+  if (stopping_) return;
+  Segment* victim = next_victim(stores_wait);
+  if (victim == nullptr) return;
+  begin(*victim);
+  work();
+}
+
+Segment* Reclaimer::next_victim(bool stores_wait) {
+  for (std::size_t left = queue_.size(); left > 0; --left) {
+    const SegmentId id = queue_.front();
+    queue_.pop_front();
+    Segment* segment = context_.segments.find(id);
+    if (segment == nullptr) continue;
+    if (segment->state == SegmentState::sealing) {
+      queue_.push_back(id);  // not yet
+    } else if (segment->state == SegmentState::sealed) {
+      return segment;
+    }
+  }
+  if (!wanted(stores_wait)) return nullptr;
+  Segment* victim = choose();
+  stuck_ = victim == nullptr && freeing_ == 0 && queue_.empty();
+  return victim;
+}
+
+Segment* Reclaimer::choose() {
+  std::vector<Segment*> candidates;
+  Segment* most_dead = nullptr;
+  context_.segments.for_each([&](Segment& segment) {
+    if (segment.state != SegmentState::sealed || segment.use.metadata) return;
+    candidates.push_back(&segment);
+    if (most_dead == nullptr || segment.dead_bytes > most_dead->dead_bytes) most_dead = &segment;
+  });
+  if (meta_.pressed() && most_dead != nullptr && most_dead->dead_bytes != 0) return most_dead;
+  for (Segment* segment : candidates) {
+    if (segment->reclaim_first) return segment;
+  }
+  // The oldest are looked at first; beyond these the sample would cost more than it gains.
+  const std::size_t considered = std::min(candidates.size(), kCandidates);
+  std::ranges::partial_sort(candidates,
+                            candidates.begin() + static_cast<std::ptrdiff_t>(considered), {},
+                            &Segment::sequence);
+  candidates.resize(considered);
+  Segment* best = nullptr;
+  double best_loss = INFINITY;
+  for (Segment* segment : candidates) {
+    const double loss = expected_loss(*segment);
+    if (loss < best_loss) {
+      best = segment;
+      best_loss = loss;
+    }
+  }
+  if (best != nullptr && best->use.prompt.value != 0) {
+    // A prompt dies as a whole.
+    for (Segment* segment : candidates) {
+      if (segment != best && segment->use.prompt == best->use.prompt) {
+        queue_.push_back(segment->id);
+      }
+    }
+  }
+  return best;
+}
+
+// Bytes of likely hits lost per byte freed: an object not used for twice as long is half as likely
+// to be asked for. INFINITY: not worth it, or impossible.
+double Reclaimer::expected_loss(const Segment& segment) const {
+  if (segment.live_objects == 0) return 0;
+  const std::uint32_t now = context_.now_ticks();
+  const std::size_t step = std::max<std::size_t>(1, segment.entries.size() / kSamples);
+  double heat = 0;
+  std::size_t seen = 0, locked = 0;
+  for (std::size_t i = 0; i < segment.entries.size(); i += step) {
+    const auto entry = context_.index.get(segment.entries[i], now);
+    if (!entry || entry->state.location.segment != segment.id) continue;
+    ++seen;
+    locked += entry->locked ? 1U : 0U;
+    const double age = 1.0 + now - std::min(now, entry->state.last_used_ticks);
+    heat += (1.0 + entry->state.hits) / age;
+  }
+  if (seen == 0) return 0;
+  const double locked_share = static_cast<double>(locked) / static_cast<double>(seen);
+  if (locked_share > kMaxLockedShare) return INFINITY;
+  const double live_share =
+      static_cast<double>(segment.live_payload_bytes) /
+      static_cast<double>(std::max<std::uint64_t>(segment.allocated_bytes, 1));
+  return heat / static_cast<double>(seen) * live_share * (1 + 10 * locked_share);
+}
+
+void Reclaimer::begin(Segment& victim) {
+  victim.state = SegmentState::reclaiming;
+  job_ = std::make_unique<Job>();
+  job_->victim = &victim;
+  pick_survivors(*job_);
+}
+
+// Locked objects, then the hottest that the budget allows: used since they were stored, and more
+// recently than the middle of the segment's life.
+void Reclaimer::pick_survivors(Job& job) {
+  struct Candidate {
+    EntryId id;
+    std::uint32_t last_used = 0;
+    std::uint64_t bytes = 0;
+  };
+  const std::uint32_t now = context_.now_ticks();
+  std::vector<Candidate> hot;
+  std::uint32_t oldest = now;
+  for (const EntryId id : job.victim->entries) {
+    const auto entry = context_.index.get(id, now);
+    if (!entry || entry->state.location.segment != job.victim->id) continue;
+    oldest = std::min(oldest, entry->state.last_used_ticks);
+    if (entry->locked) {
+      job.survivors.push_back(id);
+    } else if (entry->state.hits > 0) {
+      hot.push_back({id, entry->state.last_used_ticks, entry->state.location.payload_bytes});
+    }
+  }
+  const double budget = policy_.reinsert_budget();
+  const std::uint64_t stored = context_.counters.stored_bytes;
+  const std::uint64_t spent = context_.counters.reinserted_bytes;
+  auto credit = static_cast<std::uint64_t>(budget * static_cast<double>(stored));
+  credit = credit > spent ? std::min(credit - spent, context_.segments.segment_bytes()) : 0;
+  std::ranges::sort(hot, std::greater{}, &Candidate::last_used);
+  for (const Candidate& candidate : hot) {
+    if (candidate.last_used < oldest + (now - oldest) / 2 || candidate.bytes > credit) break;
+    credit -= candidate.bytes;
+    job.survivors.push_back(candidate.id);
+  }
+}
+
+void Reclaimer::work() {
+  Job& job = *job_;
+  job.blocked = false;
+  while (!job.survivors.empty() && moving_ < kMaxMovesInFlight && !job.blocked) move_next();
+  if (!job.survivors.empty() || moving_ != 0) return;
+  if (job.given_up) {
+    job.victim->state = SegmentState::sealed;
+    stuck_ = true;
+    job_.reset();
+    return;
+  }
+  drop_rest();
+  if (!job.survivors.empty() || job.victim->live_objects != 0 || job.victim->readers != 0) return;
+  record_freed();
+}
+
+void Reclaimer::move_next() {
+  Job& job = *job_;
+  const EntryId id = job.survivors.front();
+  const auto entry = context_.index.get(id, context_.now_ticks());
+  if (!entry || entry->state.location.segment != job.victim->id) {
+    job.survivors.pop_front();
+    return;
+  }
+  const StreamId stream = policy_.survivors();
+  const SegmentUse use = use_of(policy_, stream);
+  const Scopes::Scope& scope = context_.scopes.at(entry->key.scope());
+  const KeyRef key{entry->key.hash(), scope.model_name, scope.kv_rank, scope.object_group_id,
+                   scope.cache_salt};
+  const auto space = writer_.room(use, key, entry->state.location.payload_bytes, Purpose::survivor);
+  if (!space || !writer_.may_append(**space)) {
+    if (!space && !entry->locked) {
+      job.survivors.pop_front();  // dropped with the rest
+    } else if (!space && !job.began_dropping && context_.segments.available_segments() <= 1) {
+      // Nothing has been lost yet: give the segment back and let another one be chosen.
+      job.survivors.clear();
+      job.given_up = true;
+    } else {
+      job.blocked = true;
+    }
+    return;
+  }
+  job.survivors.pop_front();
+  ++moving_;
+  auto buffer = std::make_shared<Buffer>(entry->state.location.payload_bytes);
+  const std::span<std::byte> payload = buffer->span().first(entry->state.location.payload_bytes);
+  reader_.load(entry->key, entry->state, payload,
+               [this, id, entry = *entry, stream, use, buffer, payload](Result<void> loaded) {
+                 const Location from = entry.state.location;
+                 if (!loaded) {
+                   moved(id, entry.key, from, fail(std::move(loaded.error())));
+                   return;
+                 }
+                 const KeyRef ref = context_.scopes.key(entry.key.scope(), entry.key.hash());
+                 auto again = writer_.room(use, ref, payload.size(), Purpose::survivor);
+                 if (!again) {
+                   moved(id, entry.key, from, fail(std::move(again.error())));
+                   return;
+                 }
+                 Append record;
+                 record.object = {
+                     .key = ref,
+                     .sequence = entry.state.sequence,
+                     .stream = stream.value,
+                     .prompt = entry.state.prompt.prompt,
+                     .position = entry.state.prompt.position,
+                     .seen_in = static_cast<std::uint16_t>(entry.state.prompt.seen_in)};
+                 record.payload = payload;
+                 record.done = [this, id, key = entry.key, from, buffer](Result<Placed> placed) {
+                   moved(id, key, from, std::move(placed));
+                 };
+                 writer_.append(**again, std::move(record));
+               });
+}
+
+void Reclaimer::moved(EntryId id, const Key& key, const Location& from, Result<Placed> placed) {
+  --moving_;
+  if (!placed) {
+    // Damaged, or no room after all. What is damaged goes; the rest is looked at again.
+    if (placed.error().code == Errc::corrupt) {
+      const auto removed = context_.remove_object(key, true);
+      if (removed.result == Index::Removal::removed) {
+        ++context_.counters.damaged_objects;
+        context_.drop_object(key, removed.state.location.payload_bytes);
+      }
+    }
+    return;
+  }
+  if (context_.index.move(id, from, placed->location)) {
+    context_.move_object(id, from, placed->location);
+    ++context_.counters.reinserted_objects;
+    context_.counters.reinserted_bytes += placed->location.payload_bytes;
+  } else {
+    // Deleted meanwhile: the copy just written is dead, and outlives the tombstone of the first.
+    meta_.remember(key, placed->location.segment);
+    meta_.write_tombstones([](std::error_code) {});
+  }
+}
+
+void Reclaimer::drop_rest() {
+  Job& job = *job_;
+  job.began_dropping = true;
+  const std::uint32_t now = context_.now_ticks();
+  for (const EntryId id : job.victim->entries) {
+    const auto entry = context_.index.get(id, now);
+    if (!entry || entry->state.location.segment != job.victim->id) continue;
+    const auto removed = context_.remove_object(entry->key, false);
+    if (removed.result == Index::Removal::locked) {
+      job.survivors.push_back(id);  // locked since it was looked at
+    } else if (removed.result == Index::Removal::removed) {
+      ++context_.counters.reclaimed_objects;
+      context_.drop_object(entry->key, removed.state.location.payload_bytes);
+    }
+  }
+}
+
+void Reclaimer::record_freed() {
+  Segment& victim = *job_->victim;
+  job_.reset();
+  ++freeing_;
+  meta_.write_freed(victim, [this, &victim](std::error_code error) {
+    if (error) {
+      // Still there for start-up; as nothing in it is live, it is tried again later.
+      --freeing_;
+      victim.state = SegmentState::sealed;
+      context_.segments.note_emptied(victim.id);
+      context_.unhealthy(context_.backend.describe() +
+                         ": a freed segment could not be recorded: " + error.message());
+      return;
+    }
+    const bool release =
+        !context_.backend.capabilities().fixed_size_segments || context_.segments.over_budget();
+    context_.io.free(victim.id, release, [this, &victim, release](std::error_code failed) {
+      --freeing_;
+      context_.segments.put_back(victim, release && !failed);
+    });
+  });
+}
+
+}  // namespace fdpstore::core

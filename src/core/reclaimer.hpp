@@ -1,0 +1,68 @@
+// Reclaimer: makes whole segments free again (DESIGN §7).
+//
+// One segment at a time: what is locked, and the hottest of the rest within the policy's budget, is
+// written anew; the others are dropped; the segment is recorded as freed, then freed.
+//
+// Thread:  the engine's.
+// Owns:    the job under way. Borrows Context, Writer, Reader, MetaLog, Policy.
+// Errors:  an object that cannot be moved is dropped, unless it is locked: then its segment waits.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "core/context.hpp"
+#include "core/meta_log.hpp"
+#include "core/reader.hpp"
+#include "core/writer.hpp"
+
+namespace fdpstore::core {
+
+class Reclaimer {
+ public:
+  Reclaimer(Context& context, Writer& writer, Reader& reader, MetaLog& meta, Policy& policy);
+  ~Reclaimer();
+  Reclaimer(const Reclaimer&) = delete;
+  Reclaimer& operator=(const Reclaimer&) = delete;
+
+  // Starts and continues work. `stores_wait`: a put has no space.
+  void step(bool stores_wait);
+  // Nothing under way; after stop() a job that waits for locks to end does not count.
+  [[nodiscard]] bool idle() const;
+  // Stores wait, and there is nothing to reclaim.
+  [[nodiscard]] bool stuck() const { return stuck_; }
+  // Finish what was begun, begin nothing more.
+  void stop() { stopping_ = true; }
+
+ private:
+  struct Job;
+
+  [[nodiscard]] bool wanted(bool stores_wait) const;
+  void queue_emptied();
+  [[nodiscard]] Segment* next_victim(bool stores_wait);
+  [[nodiscard]] Segment* choose();
+  [[nodiscard]] double expected_loss(const Segment& segment) const;
+  void begin(Segment& victim);
+  void pick_survivors(Job& job);
+  void work();
+  void move_next();
+  void moved(EntryId id, const Key& key, const Location& from, Result<Placed> placed);
+  void drop_rest();
+  void record_freed();
+
+  Context& context_;
+  Writer& writer_;
+  Reader& reader_;
+  MetaLog& meta_;
+  Policy& policy_;
+  std::unique_ptr<Job> job_;
+  std::deque<SegmentId> queue_;  // to be emptied next: without live objects, or of a dying prompt
+  std::uint64_t moving_ = 0;     // survivors in flight
+  std::uint64_t freeing_ = 0;
+  bool stuck_ = false;
+  bool stopping_ = false;
+};
+
+}  // namespace fdpstore::core

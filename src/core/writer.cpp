@@ -1,0 +1,507 @@
+#include "core/writer.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+namespace fdpstore::core {
+namespace {
+
+using format::kBlockBytes;
+
+// Small records travel together; more per write gains nothing, and makes the first wait.
+constexpr std::uint64_t kBatchBytes = 2U << 20;
+// A summary at least this often, so that little is walked after a crash.
+constexpr std::uint64_t kSummaryIntervalBytes = 64U << 20;
+constexpr std::uint64_t kMinWindowBytes = 128U << 20;
+constexpr std::size_t kMaxOpenPrompts = 256;
+
+std::span<const std::byte> zero_block() {
+  alignas(kBlockBytes) static const std::byte zeros[kBlockBytes]{};
+  return zeros;
+}
+
+iovec as_iovec(std::span<const std::byte> bytes) {
+  return {const_cast<std::byte*>(bytes.data()), bytes.size()};
+}
+
+std::uint64_t summary_record_bytes(std::uint64_t entries_bytes) {
+  return entries_bytes == 0 ? 0 : format::record_bytes(entries_bytes);
+}
+
+}  // namespace
+
+struct Writer::InFlightRecord {
+  std::uint64_t offset_bytes = 0;
+  Append append;
+  Placed placed;
+  std::vector<std::byte> summary_entry;
+};
+
+// Neighbouring records, written by one request.
+struct Writer::Batch {
+  Segment* segment = nullptr;
+  std::uint64_t offset_bytes = 0;
+  std::uint64_t bytes = 0;
+  std::vector<iovec> spans;
+  std::vector<InFlightRecord> records;
+  std::vector<Buffer> blocks;
+};
+
+Writer::Writer(Context& context) : context_(context) {}
+Writer::~Writer() = default;
+
+std::uint64_t Writer::window_bytes(const Options& options) {
+  return std::max(kMinWindowBytes, 2 * format::record_bytes(options.max_object_bytes));
+}
+
+bool Writer::fits(const Segment& segment, const KeyRef& key, std::uint64_t payload_bytes) const {
+  const Appending& appending = *segment.appending;
+  const std::uint64_t summary = appending.summary_reserve_bytes + format::summary_bytes(key);
+  return !appending.failed && segment.end_bytes + format::record_bytes(payload_bytes) +
+                                      summary_record_bytes(summary) + kBlockBytes <=
+                                  context_.segments.segment_bytes();
+}
+
+bool Writer::may_append(const Segment& segment) const {
+  const auto& window = segment.appending->window;
+  return window.empty() || segment.end_bytes - window.front().offset_bytes +
+                                   format::record_bytes(context_.options.max_object_bytes) <=
+                               window_bytes(context_.options);
+}
+
+Segment** Writer::slot_for(const SegmentUse& use) {
+  if (use.prompt.value != 0) return &by_prompt_[use.prompt.value];
+  if (by_handle_.size() <= use.handle) by_handle_.resize(use.handle + 1);
+  return &by_handle_[use.handle];
+}
+
+Result<Segment*> Writer::room(const SegmentUse& use, const KeyRef& key, std::uint64_t payload_bytes,
+                              Purpose purpose) {
+  if (Segment* current = *slot_for(use); current != nullptr) {
+    const std::uint64_t reserve = purpose == Purpose::store ? 2 : 1;
+    const bool space = use.prompt.value == 0 || context_.segments.available_bytes() >=
+                                                    reserve * context_.segments.segment_bytes() +
+                                                        format::record_bytes(payload_bytes);
+    if (fits(*current, key, payload_bytes)) {
+      if (space) return current;
+      return fail(Errc::no_space, "");
+    }
+    seal(*current);
+  }
+  if (use.prompt.value != 0) make_room_for_prompt();
+  auto opened = open_segment(use, purpose);
+  if (!opened) {
+    if (use.prompt.value != 0) by_prompt_.erase(use.prompt.value);
+    return opened;
+  }
+  *slot_for(use) = *opened;
+  return opened;
+}
+
+void Writer::make_room_for_prompt() {
+  if (by_prompt_.size() <= kMaxOpenPrompts) return;  // slot_for() has added the new one
+  Segment* oldest = nullptr;
+  for (const auto& [prompt, segment] : by_prompt_) {
+    if (segment == nullptr) continue;
+    if (oldest == nullptr || segment->appending->last_append_s < oldest->appending->last_append_s) {
+      oldest = segment;
+    }
+  }
+  if (oldest != nullptr) seal(*oldest);
+}
+
+Result<Segment*> Writer::open_segment(const SegmentUse& use, Purpose purpose) {
+  const bool grown = use.prompt.value != 0;
+  const std::uint64_t reserve =
+      purpose == Purpose::store ? 2 : (purpose == Purpose::survivor ? 1 : 0);
+  if (context_.segments.available_segments() <= reserve) return fail(Errc::no_space, "");
+  Segment* segment = context_.segments.take(use, grown);
+  if (segment == nullptr) return fail(Errc::no_space, "");
+  if (auto made = context_.backend.allocate(segment->id, use); !made) {
+    context_.segments.give_up(*segment);
+    if (made.error().code == std::errc::no_space_on_device) context_.segments.shrink_budget();
+    return fail(std::move(made.error()));
+  }
+  segment->appending->last_append_s = context_.now_s();
+  write_header(*segment);
+  return segment;
+}
+
+void Writer::write_header(Segment& segment) {
+  format::SegmentHeader header;
+  header.kind = static_cast<std::uint16_t>(segment.use.metadata ? format::SegmentKind::metadata
+                                                                : format::SegmentKind::data);
+  header.segment = segment.id.value;
+  header.sequence = segment.sequence;
+  header.uuid = context_.uuid;
+  header.handle = segment.use.handle;
+  header.prompt = segment.use.prompt.value;
+  header.lifetime = static_cast<std::uint8_t>(segment.use.lifetime);
+  Buffer block = context_.blocks.take();
+  format::encode(header, block.span());
+  if (segment.use.prompt.value != 0) context_.segments.grow(segment, kBlockBytes);
+  context_.counters.host_written_bytes += kBlockBytes;
+  in_flight_bytes_ += kBlockBytes;
+  std::vector<iovec> spans = {as_iovec(block.span())};
+  context_.io.write(segment.id, 0, std::move(spans),
+                    [this, &segment, kept = std::move(block)](std::error_code error) mutable {
+                      context_.blocks.give(std::move(kept));
+                      in_flight_bytes_ -= kBlockBytes;
+                      Appending& appending = *segment.appending;
+                      appending.header_done = true;
+                      if (error) appending.failed = true;
+                      for (auto& waiting : std::exchange(appending.after_header, {}))
+                        waiting(error);
+                      if (segment.state == SegmentState::sealing) continue_sealing(segment);
+                    });
+}
+
+void Writer::append(Segment& segment, Append record) {
+  Appending& appending = *segment.appending;
+  InFlightRecord item;
+  item.offset_bytes = segment.end_bytes;
+  const std::uint64_t bytes = format::record_bytes(record.payload.size());
+  const format::Place place{context_.uuid, segment.id.value, segment.sequence, segment.end_bytes};
+
+  Buffer header = context_.blocks.take();
+  if (record.kind == format::RecordKind::object) {
+    format::ObjectMeta& object = record.object;
+    object.payload_bytes = record.payload.size();
+    object.payload_xxh3 =
+        context_.options.checksum
+            ? format::payload_checksum(context_.uuid, object.key, object.sequence, record.payload)
+            : 0;
+    format::encode_object_header(place, object, header.span());
+    format::append_summary(item.summary_entry, {segment.end_bytes, object});
+    appending.summary_reserve_bytes += item.summary_entry.size();
+    item.placed.checksum = object.payload_xxh3;
+  } else {
+    const bool summary = record.kind == format::RecordKind::summary;
+    format::encode_record_header(place, record.kind, record.object.sequence,
+                                 summary ? appending.last_summary : 0, record.payload,
+                                 header.span());
+  }
+  record.object.key = {};
+  item.placed.location = {segment.id, segment.end_bytes, record.payload.size()};
+  item.append = std::move(record);
+
+  appending.window.push_back({segment.end_bytes, false});
+  appending.bytes_since_summary += bytes;
+  appending.last_append_s = context_.now_s();
+  if (segment.use.prompt.value != 0) context_.segments.grow(segment, bytes);
+
+  std::unique_ptr<Batch>& batch = batches_[segment.id.value];
+  if (batch && (batch->bytes + bytes > kBatchBytes ||
+                batch->spans.size() + 3 > context_.backend.geometry().max_spans)) {
+    write_batch(segment);
+  }
+  if (!batch) {
+    batch = std::make_unique<Batch>();
+    batch->segment = &segment;
+    batch->offset_bytes = segment.end_bytes;
+  }
+  batch->spans.push_back(as_iovec(header.span()));
+  batch->blocks.push_back(std::move(header));
+  gather(*batch, item);
+  batch->bytes += bytes;
+  batch->records.push_back(std::move(item));
+  segment.end_bytes += bytes;
+  in_flight_bytes_ += bytes;
+  if (appending.bytes_since_summary >= kSummaryIntervalBytes && !segment.use.metadata) {
+    write_summary(segment);
+  }
+}
+
+// Adds the payload, padded to whole blocks: as it lies where the backend can take it so.
+void Writer::gather(Batch& batch, InFlightRecord& record) {
+  const std::span<const std::byte> payload = record.append.payload;
+  if (payload.empty()) return;
+  const std::size_t align = context_.backend.geometry().memory_align_bytes;
+  const std::size_t tail = payload.size() % kBlockBytes;
+  if (align <= 1) {
+    batch.spans.push_back(as_iovec(payload));
+    if (tail != 0) batch.spans.push_back(as_iovec(zero_block().first(kBlockBytes - tail)));
+    return;
+  }
+  if (reinterpret_cast<std::uintptr_t>(payload.data()) % align != 0) {
+    Buffer copy(payload.size());
+    std::memcpy(copy.data(), payload.data(), payload.size());
+    std::memset(copy.data() + payload.size(), 0, copy.span().size() - payload.size());
+    batch.spans.push_back(as_iovec(copy.span()));
+    batch.blocks.push_back(std::move(copy));
+    return;
+  }
+  if (payload.size() > tail) batch.spans.push_back(as_iovec(payload.first(payload.size() - tail)));
+  if (tail != 0) {
+    Buffer last = context_.blocks.take();
+    std::memcpy(last.data(), payload.data() + payload.size() - tail, tail);
+    std::memset(last.data() + tail, 0, kBlockBytes - tail);
+    batch.spans.push_back(as_iovec(last.span()));
+    batch.blocks.push_back(std::move(last));
+  }
+}
+
+void Writer::write_batches() {
+  for (auto& [id, batch] : batches_) {
+    if (batch) write_batch(*batch->segment);
+  }
+}
+
+void Writer::write_batch(Segment& segment) {
+  const auto it = batches_.find(segment.id.value);
+  if (it == batches_.end() || !it->second) return;
+  Batch batch = std::move(*it->second);
+  it->second.reset();
+  context_.counters.host_written_bytes += batch.bytes;
+  std::vector<iovec> spans = std::move(batch.spans);
+  context_.io.write(segment.id, batch.offset_bytes, std::move(spans),
+                    [this, kept = std::move(batch)](std::error_code error) mutable {
+                      batch_done(std::move(kept), error);
+                    });
+}
+
+void Writer::batch_done(Batch batch, std::error_code error) {
+  Segment& segment = *batch.segment;
+  Appending& appending = *segment.appending;
+  in_flight_bytes_ -= batch.bytes;
+  for (Buffer& block : batch.blocks) context_.blocks.give(std::move(block));
+  if (error) appending.failed = true;
+  for (InFlightRecord& record : batch.records) {
+    const auto it = std::ranges::lower_bound(appending.window, record.offset_bytes, {},
+                                             &Appending::InFlight::offset_bytes);
+    it->done = true;
+    if (error) continue;
+    appending.summary.insert(appending.summary.end(), record.summary_entry.begin(),
+                             record.summary_entry.end());
+  }
+  while (!appending.window.empty() && appending.window.front().done) appending.window.pop_front();
+
+  auto finish = [this, kept = std::move(batch), error](std::error_code later) mutable {
+    const std::error_code failed = error ? error : later;
+    for (InFlightRecord& record : kept.records) {
+      if (failed) {
+        record.append.done(
+            fail(Error{failed, fmt::format("writing to {}", context_.backend.describe())}));
+      } else {
+        record.append.done(record.placed);
+      }
+    }
+  };
+  auto after_header = [&segment, finish = std::move(finish)](std::error_code flushed) mutable {
+    if (flushed || segment.appending->header_done) {
+      finish(flushed);
+    } else {
+      segment.appending->after_header.push_back(std::move(finish));
+    }
+  };
+  if (!error && context_.options.durability == Durability::device) {
+    context_.io.flush(segment.id, [this, &segment, next = std::move(after_header)](
+                                      std::error_code flushed) mutable {
+      next(flushed);
+      --segment.appending->flushes;
+      if (segment.state == SegmentState::sealing) continue_sealing(segment);
+    });
+    ++appending.flushes;
+  } else {
+    after_header({});
+  }
+  if (segment.state == SegmentState::sealing) continue_sealing(segment);
+}
+
+// Entries of records that are on the medium. Records still in flight will be in the next one, so
+// the summary says from which offset on start-up has to look for itself.
+void Writer::write_summary(Segment& segment) {
+  Appending& appending = *segment.appending;
+  if (appending.summary.empty()) return;
+  std::vector<std::byte> entries = std::exchange(appending.summary, {});
+  appending.summary_reserve_bytes -= entries.size();
+  appending.bytes_since_summary = 0;
+  Append record;
+  record.kind = format::RecordKind::summary;
+  record.object.sequence =
+      appending.window.empty() ? segment.end_bytes : appending.window.front().offset_bytes;
+  record.owned = Buffer(entries.size());
+  std::memcpy(record.owned.data(), entries.data(), entries.size());
+  record.payload = record.owned.span().first(entries.size());
+  record.done = [&appending](Result<Placed> placed) {
+    if (!placed) appending.summary_lost = true;
+  };
+  const std::uint64_t offset = segment.end_bytes;
+  append(segment, std::move(record));
+  appending.last_summary = offset;
+}
+
+// --------------------------------------------------------------------------------------- sealing
+
+void Writer::forget(Segment& segment) {
+  for (Segment*& open : by_handle_) {
+    if (open == &segment) open = nullptr;
+  }
+  const auto it = by_prompt_.find(segment.use.prompt.value);
+  if (it != by_prompt_.end() && it->second == &segment) by_prompt_.erase(it);
+}
+
+void Writer::seal(Segment& segment) {
+  if (segment.state != SegmentState::open) return;
+  write_batch(segment);
+  batches_.erase(segment.id.value);
+  forget(segment);
+  segment.state = SegmentState::sealing;
+  ++sealing_;
+  continue_sealing(segment);
+}
+
+void Writer::continue_sealing(Segment& segment) {
+  Appending& appending = *segment.appending;
+  if (!appending.window.empty() || !appending.header_done || appending.flushes != 0 ||
+      appending.closing) {
+    return;
+  }
+  appending.closing = true;
+  const bool grown = segment.use.prompt.value != 0;
+  const std::uint64_t used = segment.end_bytes;
+  std::uint64_t last_summary = appending.last_summary;
+  std::uint64_t end = used;
+
+  // Summary and footer, in one buffer; two writes where the footer's place is the segment's end.
+  const std::uint64_t summary_bytes = summary_record_bytes(appending.summary.size());
+  Buffer buffer(summary_bytes + kBlockBytes);
+  if (summary_bytes != 0) {
+    const format::Place place{context_.uuid, segment.id.value, segment.sequence, used};
+    std::byte* payload = buffer.data() + kBlockBytes;
+    std::memcpy(payload, appending.summary.data(), appending.summary.size());
+    std::memset(payload + appending.summary.size(), 0,
+                summary_bytes - kBlockBytes - appending.summary.size());
+    format::encode_record_header(place, format::RecordKind::summary, used, last_summary,
+                                 {payload, appending.summary.size()},
+                                 buffer.span().first(kBlockBytes));
+    last_summary = used;
+    end += summary_bytes;
+  }
+  format::SegmentFooter footer;
+  footer.segment = segment.id.value;
+  footer.sequence = segment.sequence;
+  footer.uuid = context_.uuid;
+  footer.last_summary = last_summary;
+  footer.used_bytes = end;
+  format::encode(footer, buffer.span().subspan(summary_bytes, kBlockBytes));
+
+  struct Progress {
+    Buffer buffer;
+    int parts = 0;
+    std::error_code error;
+  };
+  auto progress = std::make_shared<Progress>();
+  progress->buffer = std::move(buffer);
+  auto part_done = [this, &segment, progress](std::error_code error) {
+    if (error) progress->error = error;
+    if (--progress->parts == 0) sealed(segment, progress->error);
+  };
+  segment.end_bytes = end;
+  // Where records were lost to a failed write of a summary, start-up must walk: no footer.
+  const bool with_footer = !appending.summary_lost;
+  const std::span<std::byte> all = progress->buffer.span();
+  struct Part {
+    std::uint64_t offset_bytes;
+    std::span<std::byte> bytes;
+  };
+  std::vector<Part> parts;
+  if (summary_bytes != 0) parts.push_back({used, all.first(summary_bytes)});
+  if (with_footer) {
+    parts.push_back({grown ? end : context_.segments.segment_bytes() - kBlockBytes,
+                     all.subspan(summary_bytes, kBlockBytes)});
+  }
+  progress->parts = static_cast<int>(parts.size()) + 1;
+  for (const Part& part : parts) {
+    if (grown) context_.segments.grow(segment, part.bytes.size());
+    context_.counters.host_written_bytes += part.bytes.size();
+    context_.io.write(segment.id, part.offset_bytes, {as_iovec(part.bytes)}, part_done);
+  }
+  part_done({});
+}
+
+void Writer::sealed(Segment& segment, std::error_code error) {
+  if (error) {
+    spdlog::warn(
+        "fdpstore: segment {} of {} was sealed without a summary ({}); start-up will read it in "
+        "full",
+        segment.id.value, context_.backend.describe(), error.message());
+  }
+  auto finish = [this, &segment](std::error_code flushed) {
+    context_.backend.seal(segment.id, segment.end_bytes);
+    segment.state = SegmentState::sealed;
+    segment.appending.reset();
+    --sealing_;
+    if (flushed) segment_lost_(segment, flushed);
+  };
+  if (context_.backend.capabilities().cached_writes ||
+      context_.options.durability == Durability::device) {
+    context_.io.flush(segment.id, finish);
+  } else {
+    finish({});
+  }
+}
+
+void Writer::seal_idle_prompts() {
+  const double now = context_.now_s();
+  std::vector<Segment*> idle;
+  for (const auto& [prompt, segment] : by_prompt_) {
+    if (segment != nullptr &&
+        now - segment->appending->last_append_s >= context_.options.prompt_idle_s) {
+      idle.push_back(segment);
+    }
+  }
+  for (Segment* segment : idle) seal(*segment);
+}
+
+bool Writer::adopt(Segment& segment) {
+  Segment** slot = slot_for(segment.use);
+  if (*slot != nullptr) return false;
+  *slot = &segment;
+  return true;
+}
+
+void Writer::write_summaries() {
+  // Prompt files are not continued after a restart: a later turn opens a further one.
+  std::vector<Segment*> prompts;
+  for (const auto& [prompt, segment] : by_prompt_) {
+    if (segment != nullptr) prompts.push_back(segment);
+  }
+  for (Segment* segment : prompts) seal(*segment);
+  for (Segment* segment : by_handle_) {
+    if (segment == nullptr) continue;
+    // A segment that cannot take a summary any more is as good as full.
+    if (segment->appending->failed || segment->appending->summary_lost) {
+      seal(*segment);
+    } else {
+      write_summary(*segment);
+    }
+  }
+  write_batches();
+}
+
+std::vector<format::SegmentFooter> Writer::footers() const {
+  std::vector<format::SegmentFooter> out;
+  for (const Segment* segment : by_handle_) {
+    if (segment == nullptr || segment->appending->summary_lost) continue;
+    format::SegmentFooter footer;
+    footer.segment = segment->id.value;
+    footer.sequence = segment->sequence;
+    footer.uuid = context_.uuid;
+    footer.last_summary = segment->appending->last_summary;
+    footer.used_bytes = segment->end_bytes;
+    out.push_back(footer);
+  }
+  return out;
+}
+
+std::size_t Writer::open_segments() const {
+  return by_prompt_.size() + static_cast<std::size_t>(std::ranges::count_if(
+                                 by_handle_, [](const Segment* s) { return s != nullptr; }));
+}
+
+}  // namespace fdpstore::core
