@@ -1,6 +1,7 @@
 // Names of enumerations, as options and reports spell them.
 #include "fdpstore/options.hpp"
 #include "fdpstore/placement.hpp"
+#include "fdpstore/types.hpp"
 
 namespace fdpstore {
 
