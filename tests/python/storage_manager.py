@@ -5,7 +5,7 @@ Also a program, for reading back in a new process: ``storage_manager.py '{"adapt
 
 import json
 import sys
-from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from helpers import WAIT_S, make_keys, payload, wait_until
@@ -16,6 +16,7 @@ from lmcache.v1.distributed.api import (
     PrefetchTaskSpec,
 )
 from lmcache.v1.distributed.config import parse_args
+from lmcache.v1.distributed.l2_adapters.base import L2AdapterInterface
 from lmcache.v1.distributed.storage_manager import StorageManager
 
 MIB = 1 << 20
@@ -30,6 +31,12 @@ def plugin(options: dict[str, Any], **outer: Any) -> dict[str, Any]:
         "adapter_params": options,
         **outer,
     }
+
+
+def listed(adapter: L2AdapterInterface) -> set[ObjectKey]:
+    page = adapter.list_l2_keys(page_size=100_000)
+    assert page.next_page_token is None
+    return {entry.key.to_object_key() for entry in page.entries}
 
 
 class Server:
@@ -49,9 +56,12 @@ class Server:
         arguments = ["--l1-manager", json.dumps(l1), "--eviction-policy", "LRU"]
         arguments += ["--l2-store-policy", store_policy, "--l2-adapter", json.dumps(adapter)]
         self.manager = StorageManager(parse_args(arguments))
+        self._closed = False
 
     def close(self) -> None:
-        self.manager.close()
+        if not self._closed:
+            self._closed = True
+            self.manager.close()
 
     @property
     def adapter(self) -> Any:
@@ -61,22 +71,18 @@ class Server:
         """Write all keys to L1, from where LMCache stores them; waits while L1 is full."""
         left = keys
         while left:
-            objects = self.manager.reserve_write(left, self.layout)
+            reserve = partial(self.manager.reserve_write, left, self.layout)
+            objects = wait_until(reserve, "room in L1")
             for key, obj in objects.items():
                 obj.byte_array.cast("B")[:] = payload(key, self.size)
             self.manager.finish_write(list(objects))
             left = [key for key in left if key not in objects]
-            if left and not objects:
-                wait_until(lambda: self.manager.get_l1_usage()[0] == 0, "room in L1")
 
-    def drop_from_l1(self, keys: Sequence[ObjectKey]) -> None:
-        """Wait until LMCache has stored the keys (it locks them in L1 until then); drop them."""
-        wait_until(self._stores_are_idle, "stores to L2")
-        wait_until(lambda: self.manager.delete_l1_keys(list(keys))[1] == 0, "L1 locks released")
-
-    def _stores_are_idle(self) -> bool:
-        status = self.manager.report_status()["store_controller"]
-        return status["pending_keys_count"] == status["in_flight_task_count"] == 0
+    def drop_from_l1(self, keys: list[ObjectKey]) -> None:
+        """Wait until every L2 adapter has the keys, then drop them from L1."""
+        for _, adapter in self.manager.l2_adapters():
+            wait_until(lambda a=adapter: set(keys) <= listed(a), "stores to L2")
+        wait_until(lambda: self.manager.delete_l1_keys(keys)[1] == 0, "L1 locks released")
 
     def prefetch(self, *rows: list[ObjectKey]) -> int:
         """Prefetch rows (one per rank) and verify every byte; how many keys came from L2."""

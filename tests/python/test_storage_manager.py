@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import MIB
-from helpers import make_keys
+from helpers import Recorder, make_keys, wait_until
 from lmcache.v1.distributed.api import MemoryLayoutDesc, ObjectKey
 from storage_manager import Server, bytes_layout, plugin
 
@@ -122,16 +122,14 @@ def test_eviction_by_lmcache_deletes_from_the_store(start, options):
             eviction={"eviction_policy": "LRU", "trigger_watermark": 0.1, "eviction_ratio": 0.5},
         )
     )
-    keys = make_keys(160)
-    server.write(keys)
-    server.drop_from_l1(keys)
-    capacity = server.adapter.get_usage().total_capacity_bytes
-    assert capacity > 0
-
-    from helpers import wait_until
-
+    watermark = 0.1 * server.adapter.get_usage().total_capacity_bytes
+    assert 0 < watermark < 160 * SIZE
+    listener = Recorder()
+    server.manager.register_l2_listener(listener)
+    server.write(make_keys(160))
+    wait_until(lambda: listener.deleted, "LMCache evicts")
     wait_until(
-        lambda: server.adapter.get_usage().total_bytes_used < 0.1 * capacity, "LMCache evicts"
+        lambda: server.adapter.get_usage().total_bytes_used < watermark, "usage below the watermark"
     )
 
 
