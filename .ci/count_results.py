@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""Counts the results of one stage of ./run-tests from its JUnit XML files.
+
+Prints "passed failed skipped" on the first line; then one line for each skipped test, starting
+with "skipped", and for each failed one with "failed", followed by its output, indented. A stage
+whose command failed without any failed test (it crashed, or did not build) counts as one failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_OUTPUT_LINES = 40
+
+
+@dataclass
+class Case:
+    name: str
+    outcome: str  # passed, failed, skipped
+    text: str  # why it was skipped, or what a failed test wrote
+
+
+def cases_of(path: Path) -> list[Case]:
+    found = []
+    for case in ET.parse(path).getroot().iter("testcase"):
+        name = case.get("name", "?")
+        output = "\n".join(filter(None, (case.findtext("system-out"), case.findtext("failure"))))
+        failure = case.find("failure") if case.find("failure") is not None else case.find("error")
+        skipped = case.find("skipped")
+        if failure is not None:
+            text = output or failure.get("message") or failure.text or ""
+            found.append(Case(name, "failed", text))
+        elif skipped is not None:
+            found.append(Case(name, "skipped", skip_reason(skipped, output)))
+        else:
+            found.append(Case(name, "passed", ""))
+    return found
+
+
+def skip_reason(skipped: ET.Element, output: str) -> str:
+    """GoogleTest prints the reason after "Skipped"; pytest has it in the message."""
+    googletest = re.search(r"^\S+: Skipped\n((?:(?!\[).*\n?)+)", output, re.MULTILINE)
+    reason = googletest.group(1) if googletest else skipped.get("message") or skipped.text or ""
+    return " ".join(reason.split()) or "no reason given"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--exit-code", type=int, required=True, help="of the stage's command")
+    parser.add_argument("--stage", required=True)
+    parser.add_argument("xml", type=Path, nargs="*")
+    args = parser.parse_args()
+    cases: list[Case] = []
+    for path in args.xml:
+        try:
+            cases += cases_of(path)
+        except (OSError, ET.ParseError) as error:
+            cases.append(Case(f"results of {args.stage}", "failed", f"{path}: {error}"))
+    if not args.xml and args.exit_code == 0:
+        cases.append(Case(args.stage, "passed", ""))
+    if args.exit_code != 0 and all(case.outcome != "failed" for case in cases):
+        cases.append(Case(f"stage {args.stage}", "failed", f"exit code {args.exit_code}"))
+    counts = [sum(c.outcome == o for c in cases) for o in ("passed", "failed", "skipped")]
+    print(*counts)
+    for case in cases:
+        if case.outcome == "skipped":
+            print(f"skipped {case.name}: {case.text}")
+    for case in cases:
+        if case.outcome == "failed":
+            print(f"failed {case.name}")
+            lines = case.text.strip().splitlines()
+            for line in lines[-MAX_OUTPUT_LINES:]:
+                print(f"    {line}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""The quickstart's report, as text."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+
+def render(report: dict[str, Any], command: str) -> str:
+    """`report` is what quickstart.run() collects; `command` is how the user calls the CLI."""
+    store, load = report["store"], report["load"]
+    status = load["adapter"]
+    rows = [
+        ("requests", f"{report['requests']}, tenants: {', '.join(map(name, report['tenants']))}"),
+        (
+            "stored",
+            f"{store['stored']} chunks of {report['chunk_bytes'] >> 10} KiB"
+            + (f", {store['store_failed']} failed" if store["store_failed"] else "")
+            + already_there(report),
+        ),
+        ("", rates(store["store"])),
+        ("hit while storing", share(store["hits"], store["references"])),
+        ("restart", f"new process, store open after {load['open_s']:.2f} s"),
+        ("loaded after it", share(load["hits"], load["references"])),
+        ("", rates(load["load"])),
+        (
+            "verified",
+            f"{(store['verified_bytes'] + load['verified_bytes']) / 1e9:.2f} GB, "
+            f"{store['wrong_count'] + load['wrong_count']} wrong chunks",
+        ),
+        *missed(report),
+        ("on disk", f"{report['files']} files, {report['disk_bytes'] / 1e9:.2f} GB"),
+        ("", f"in {report['path']}"),
+        *streams(store["adapter"]),
+        *placement(status),
+        *[("note", warning) for warning in status.get("warnings", [])],
+    ]
+    width = max(len(label) for label, _ in rows) + 2
+    lines = ["", *(f"  {label:<{width}}{text}" for label, text in rows), ""]
+    return "\n".join(lines + next_steps(report, command))
+
+
+def name(tenant: str) -> str:
+    return tenant or "(none)"
+
+
+def share(part: int, whole: int) -> str:
+    return f"{part} of {whole} chunks asked for ({100 * part / max(whole, 1):.1f} %)"
+
+
+def rates(io: dict[str, Any]) -> str:
+    if io["gb_per_s"] is None:
+        return "nothing to do"
+    return (
+        f"{io['bytes'] / 1e9:.2f} GB at {io['gb_per_s']:.2f} GB/s; "
+        f"{io['tasks']} tasks, p50 {io['p50_ms']:.1f} ms, p99 {io['p99_ms']:.1f} ms"
+    )
+
+
+def already_there(report: dict[str, Any]) -> str:
+    count = report["distinct_chunks"] - report["store"]["written"]
+    return f"; {count} were there already" if count > 0 else ""
+
+
+def missed(report: dict[str, Any]) -> list[tuple[str, str]]:
+    count = report["load"]["distinct_missed"]
+    if not count:
+        return []
+    return [("missing", f"{count} of {report['distinct_chunks']} chunks: reclaimed for room")]
+
+
+def streams(status: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = []
+    for stream in status.get("streams", []):
+        if stream["written_bytes"]:
+            note = f"; {stream['note']}" if stream["note"] else ""
+            text = f"{stream['name']}: {stream['written_bytes'] / 1e9:.2f} GB"
+            rows.append(f"{text}, lifetime {stream['lifetime']}, handle {stream['handle']}{note}")
+    return [("streams" if not i else "", row) for i, row in enumerate(rows)]
+
+
+def placement(status: dict[str, Any]) -> list[tuple[str, str]]:
+    real = status.get("placement")
+    if not real:
+        return [("placement", "this adapter does not report any")]
+    device = "reaches the device" if real["reaches_device"] else "does not reach the device"
+    return [
+        ("placement asked", f"{real['asked']}, {real['strictness']}"),
+        ("effective", f"{real['effective']} ({real['mechanism']}), {device}"),
+        ("", real["reason"]),
+    ]
+
+
+def next_steps(report: dict[str, Any], command: str) -> list[str]:
+    params = report["l2_adapter"].get("adapter_params", {})
+    options = [f"--{key.replace('_', '-')} {shlex.quote(str(params[key]))}" for key in params]
+    lines = []
+    if params:
+        lines += [
+            "Next: use it with your LMCache server. This prints its --l2-adapter value:",
+            f"  {command} configure {' '.join(options)}",
+            f"  lmcache server … --l2-adapter {shlex.quote(json.dumps(report['l2_adapter']))}",
+            f"Look inside:  {command} stat {report['path']}",
+        ]
+    return lines
