@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -180,6 +181,16 @@ class Progress:
 
 def run_phase(args: argparse.Namespace) -> int:
     """Store or load, in this process; the result goes to a file, LMCache's log to stderr."""
+    try:
+        report = replay_trace(args)
+    except Exception as error:  # whatever fails here, the parent says it in one line
+        traceback.print_exc()
+        report = {"error": str(error) or repr(error)}
+    args.result.write_text(json.dumps(report, default=str))
+    return 0
+
+
+def replay_trace(args: argparse.Namespace) -> dict[str, Any]:
     from fdpstore.replay import Replay, Request
 
     workload = read_trace(args.trace, args.requests)
@@ -192,11 +203,9 @@ def run_phase(args: argparse.Namespace) -> int:
         try:
             run = replay.store_all if args.phase == "store" else replay.load_all
             run(requests, progress.step)
-            report = replay.report(time.monotonic() - start)
+            return replay.report(time.monotonic() - start)
         finally:
             replay.close()
-    args.result.write_text(json.dumps(report, default=str))
-    return 0
 
 
 def start_phase(args: argparse.Namespace, phase: str, adapter: str, l1_bytes: int) -> dict:
@@ -219,8 +228,11 @@ def start_phase(args: argparse.Namespace, phase: str, adapter: str, l1_bytes: in
             ).returncode
         finally:
             os.close(progress_fd)
-        if code == 0:
-            return json.loads(result.read_text())
+        report = json.loads(result.read_text()) if code == 0 else {}
+    if "error" in report:
+        raise RuntimeError(f"the {phase} phase failed: {report['error']} (see {log_path})")
+    if code == 0:
+        return report
     lines = log_path.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
     reason = f"signal {-code}" if code < 0 else f"exit code {code}"
     raise RuntimeError(
