@@ -171,6 +171,7 @@ void Engine::pump_puts() {
     if (blocked_since_s_ == 0) blocked_since_s_ = context_->now_s();
     fail_blocked_puts();
   }
+  if (waiting_puts_.empty()) blocked_since_s_ = 0;
 }
 
 // False: it has to wait.

@@ -1,8 +1,8 @@
 #include "core/index.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cassert>
+#include <cmath>
 #include <cstring>
 
 #define XXH_INLINE_ALL
@@ -76,7 +76,22 @@ namespace {
 constexpr unsigned kShardBits = 10;
 constexpr std::uint32_t kShards = 1U << kShardBits;
 constexpr unsigned kSlotBits = 32 - kShardBits;
-constexpr std::uint32_t kChunkSlots = 64;  // slots are allocated this many at a time
+constexpr std::uint32_t kChunkSlots = 16;  // slots are allocated this many at a time
+
+// Shards get shares from 1 to 2, so that their hash sets do not all double at the same time, which
+// would make an object cost half as much again just after.
+constexpr std::uint32_t kShareSteps = 1U << 14;
+std::uint32_t shard_number(std::uint64_t digest) {
+  static const std::vector<std::uint16_t> table = [] {
+    std::vector<std::uint16_t> made(kShareSteps);
+    for (std::uint32_t i = 0; i < kShareSteps; ++i) {
+      made[i] = static_cast<std::uint16_t>(kShards *
+                                           std::log2(1.0 + static_cast<double>(i) / kShareSteps));
+    }
+    return made;
+  }();
+  return table[digest >> 50];
+}
 
 struct Lock {
   std::uint32_t count = 0;
@@ -84,35 +99,80 @@ struct Lock {
 };
 }  // namespace
 
+// 64-bit numbers as halves, so that nothing is lost to alignment.
 struct Index::Slot {
-  Key key;  // hash().empty(): the slot is free
-  std::uint64_t checksum = 0;
-  std::uint64_t sequence : 48 = 0;
-  std::uint64_t stream : 8 = 0;
-  std::uint64_t hits : 6 = 0;
-  std::uint64_t seen_in : 2 = 0;
+  std::array<std::byte, Key::kInlineBytes> hash{};  // or a pointer to it, when longer
+  std::uint32_t scope = 0;
   std::uint32_t segment = 0;
   std::uint32_t offset_blocks = 0;
   std::uint32_t payload_bytes = 0;
   std::uint32_t last_used_ticks = 0;
   std::uint32_t prompt = 0;
-  std::uint32_t position = 0;
+  std::uint32_t checksum_low = 0, checksum_high = 0;
+  std::uint32_t sequence_low = 0;
+  std::uint16_t sequence_high = 0;
+  std::uint16_t position = 0;   // saturating
+  std::uint8_t hash_bytes = 0;  // 0: the slot is free
+  std::uint8_t stream = 0;
+  std::uint8_t hits = 0;
+  std::uint8_t seen_in = 0;  // saturating
 
-  [[nodiscard]] bool live() const { return !key.hash().empty(); }
+  [[nodiscard]] bool live() const { return hash_bytes != 0; }
+  [[nodiscard]] std::span<const std::byte> hash_span() const {
+    return hash_bytes <= Key::kInlineBytes ? std::span(hash).first(hash_bytes)
+                                           : std::span(heap_hash(), hash_bytes);
+  }
+  [[nodiscard]] const std::byte* heap_hash() const {
+    const std::byte* pointer = nullptr;
+    std::memcpy(&pointer, hash.data(), sizeof(pointer));
+    return pointer;
+  }
+  [[nodiscard]] std::uint64_t digest() const { return key_digest(ScopeId{scope}, hash_span()); }
+  [[nodiscard]] Key key() const { return Key(ScopeId{scope}, hash_span()); }
   [[nodiscard]] ObjectState state() const {
     return {.location = {SegmentId{segment}, std::uint64_t{offset_blocks} * format::kBlockBytes,
                          payload_bytes},
-            .sequence = sequence,
-            .checksum = checksum,
+            .sequence = std::uint64_t{sequence_high} << 32 | sequence_low,
+            .checksum = std::uint64_t{checksum_high} << 32 | checksum_low,
             .last_used_ticks = last_used_ticks,
-            .hits = static_cast<std::uint8_t>(hits),
-            .stream = static_cast<std::uint16_t>(stream),
-            .prompt = {PromptId{prompt}, position, static_cast<std::uint32_t>(seen_in), 0}};
+            .hits = hits,
+            .stream = stream,
+            .prompt = {PromptId{prompt}, position, seen_in, 0}};
   }
+  void fill(const Key& key, const ObjectState& state) {
+    const std::span<const std::byte> bytes = key.hash();
+    if (bytes.size() <= Key::kInlineBytes) {
+      std::ranges::copy(bytes, hash.begin());
+    } else {
+      auto* copy = new std::byte[bytes.size()];
+      std::ranges::copy(bytes, copy);
+      std::memcpy(hash.data(), &copy, sizeof(copy));
+    }
+    hash_bytes = static_cast<std::uint8_t>(bytes.size());
+    scope = key.scope().value;
+    segment = state.location.segment.value;
+    offset_blocks = static_cast<std::uint32_t>(state.location.offset_bytes / format::kBlockBytes);
+    payload_bytes = static_cast<std::uint32_t>(state.location.payload_bytes);
+    last_used_ticks = state.last_used_ticks;
+    prompt = state.prompt.prompt.value;
+    checksum_low = static_cast<std::uint32_t>(state.checksum);
+    checksum_high = static_cast<std::uint32_t>(state.checksum >> 32);
+    sequence_low = static_cast<std::uint32_t>(state.sequence);
+    sequence_high = static_cast<std::uint16_t>(state.sequence >> 32);
+    position = static_cast<std::uint16_t>(std::min<std::uint32_t>(state.prompt.position, 65535));
+    stream = static_cast<std::uint8_t>(state.stream);
+    hits = state.hits;
+    seen_in = static_cast<std::uint8_t>(std::min<std::uint32_t>(state.prompt.seen_in, 255));
+  }
+  void clear() {
+    if (hash_bytes > Key::kInlineBytes) delete[] heap_hash();
+    hash_bytes = 0;
+  }
+  ~Slot() { clear(); }
 };
 
 struct Index::Shard {
-  static_assert(sizeof(Slot) == 80, "the memory per object is a promise");
+  static_assert(sizeof(Slot) == 76, "the memory per object is a promise");
 
   struct Probe {  // a key to look for, not in the slab
     ScopeId scope;
@@ -122,7 +182,7 @@ struct Index::Shard {
   struct Hash {
     using is_transparent = void;
     const Shard* shard;
-    std::size_t operator()(std::uint32_t slot) const { return shard->at(slot).key.digest(); }
+    std::size_t operator()(std::uint32_t slot) const { return shard->at(slot).digest(); }
     std::size_t operator()(const Probe& probe) const { return probe.digest; }
   };
   struct Equal {
@@ -132,8 +192,8 @@ struct Index::Shard {
     bool operator()(const Probe& probe, std::uint32_t slot) const { return matches(probe, slot); }
     bool operator()(std::uint32_t slot, const Probe& probe) const { return matches(probe, slot); }
     bool matches(const Probe& probe, std::uint32_t slot) const {
-      const Key& key = shard->at(slot).key;
-      return key.scope() == probe.scope && std::ranges::equal(key.hash(), probe.hash);
+      const Slot& other = shard->at(slot);
+      return other.scope == probe.scope.value && std::ranges::equal(other.hash_span(), probe.hash);
     }
   };
 
@@ -181,12 +241,12 @@ Index::Index() : shards_(std::make_unique<Shard[]>(kShards)) {}
 Index::~Index() = default;
 
 Index::Shard& Index::shard_of(std::uint64_t digest) const {
-  return shards_[digest >> (64 - kShardBits)];
+  return shards_[shard_number(digest)];
 }
 
 namespace {
 EntryId make_id(std::uint64_t digest, std::uint32_t slot) {
-  return {static_cast<std::uint32_t>(digest >> (64 - kShardBits)) << kSlotBits | slot};
+  return {shard_number(digest) << kSlotBits | slot};
 }
 }  // namespace
 
@@ -199,7 +259,7 @@ std::optional<Index::Hit> Index::lookup(ScopeId scope, std::span<const std::byte
   if (it == shard.slots.end()) return std::nullopt;
   Slot& slot = shard.at(*it);
   slot.last_used_ticks = now_ticks;
-  if (slot.hits < 63) slot.hits = (slot.hits + 1U) & 63U;
+  if (slot.hits < UINT8_MAX) ++slot.hits;
   if (lease_end_ticks != 0) {
     shard.is_locked(*it, now_ticks);  // an ended lease does not count towards the new lock
     Lock& lock = shard.locks[*it];
@@ -240,19 +300,7 @@ EntryId Index::insert(const Key& key, const ObjectState& state) {
   const std::lock_guard guard(shard.mutex);
   const std::uint32_t id = shard.take_slot();
   Slot& slot = shard.at(id);
-  slot.key = key;
-  slot.checksum = state.checksum;
-  slot.sequence = state.sequence & ((1ULL << 48) - 1);
-  slot.stream = state.stream & 0xFFU;
-  slot.hits = std::min<std::uint8_t>(state.hits, 63) & 63U;
-  slot.seen_in = std::min<std::uint32_t>(state.prompt.seen_in, 3) & 3U;
-  slot.segment = state.location.segment.value;
-  slot.offset_blocks =
-      static_cast<std::uint32_t>(state.location.offset_bytes / format::kBlockBytes);
-  slot.payload_bytes = static_cast<std::uint32_t>(state.location.payload_bytes);
-  slot.last_used_ticks = state.last_used_ticks;
-  slot.prompt = state.prompt.prompt.value;
-  slot.position = state.prompt.position;
+  slot.fill(key, state);
   shard.hash_bytes += key.hash().size();
   if (key.hash().size() > Key::kInlineBytes) shard.heap_hash_bytes += key.hash().size() + 16;
   const bool inserted = shard.slots.insert(id).second;
@@ -289,7 +337,7 @@ Index::Removed Index::remove(const Key& key, std::uint32_t now_ticks, bool even_
   shard.hash_bytes -= key.hash().size();
   if (key.hash().size() > Key::kInlineBytes) shard.heap_hash_bytes -= key.hash().size() + 16;
   shard.slots.erase(it);
-  slot.key = Key();
+  slot.clear();
   shard.free_slots.push_back(number);
   return removed;
 }
@@ -300,7 +348,7 @@ std::optional<Index::Entry> Index::get(EntryId id, std::uint32_t now_ticks) cons
   const std::uint32_t number = id.value & ((1U << kSlotBits) - 1);
   if (!shard.exists(number)) return std::nullopt;
   const Slot& slot = shard.at(number);
-  return Entry{slot.key, slot.state(), shard.is_locked(number, now_ticks)};
+  return Entry{slot.key(), slot.state(), shard.is_locked(number, now_ticks)};
 }
 
 std::optional<std::uint64_t> Index::scan(std::uint64_t cursor, std::size_t limit,
@@ -316,7 +364,7 @@ std::optional<std::uint64_t> Index::scan(std::uint64_t cursor, std::size_t limit
       if (!slot.live()) continue;
       if (limit == 0) return shard_number << 32 | number;
       --limit;
-      visit(slot.key, slot.state());
+      visit(slot.key(), slot.state());
     }
   }
   return std::nullopt;
@@ -354,7 +402,8 @@ double Index::bytes_per_object() const {
   for (std::uint32_t i = 0; i < kShards; ++i) {
     const Shard& shard = shards_[i];
     const std::lock_guard guard(shard.mutex);
-    held += sizeof(Shard) + shard.chunks.size() * kChunkSlots * sizeof(Slot) +
+    held += shard.chunks.size() * kChunkSlots * sizeof(Slot) +
+            shard.chunks.capacity() * sizeof(shard.chunks[0]) +
             shard.free_slots.capacity() * sizeof(std::uint32_t) +
             // A flat set keeps 15 elements and 16 bytes of metadata per group.
             shard.slots.bucket_count() * (sizeof(std::uint32_t) + 1) + shard.locks.size() * 16;

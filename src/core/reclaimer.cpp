@@ -132,6 +132,7 @@ double Reclaimer::expected_loss(const Segment& segment) const {
   const std::uint32_t now = context_.now_ticks();
   const std::size_t step = std::max<std::size_t>(1, segment.entries.size() / kSamples);
   double heat = 0;
+  double hottest = 0;
   std::size_t seen = 0, locked = 0;
   for (std::size_t i = 0; i < segment.entries.size(); i += step) {
     const auto entry = context_.index.get(segment.entries[i], now);
@@ -139,7 +140,9 @@ double Reclaimer::expected_loss(const Segment& segment) const {
     ++seen;
     locked += entry->locked ? 1U : 0U;
     const double age = 1.0 + now - std::min(now, entry->state.last_used_ticks);
-    heat += (1.0 + entry->state.hits) / age;
+    const double one = (1.0 + entry->state.hits) / age;
+    heat += one;
+    hottest = std::max(hottest, one);
   }
   if (seen == 0) return 0;
   const double locked_share = static_cast<double>(locked) / static_cast<double>(seen);
@@ -147,7 +150,8 @@ double Reclaimer::expected_loss(const Segment& segment) const {
   const double live_share =
       static_cast<double>(segment.live_payload_bytes) /
       static_cast<double>(std::max<std::uint64_t>(segment.allocated_bytes, 1));
-  return heat / static_cast<double>(seen) * live_share * (1 + 10 * locked_share);
+  // The hottest would be written anew, not lost.
+  return (heat - hottest) / static_cast<double>(seen) * live_share * (1 + 10 * locked_share);
 }
 
 void Reclaimer::begin(Segment& victim) {

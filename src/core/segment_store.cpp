@@ -300,7 +300,15 @@ void SegmentStore::fill_info(StoreInfo& info) {
   info.live_bytes = counters.live_bytes;
   info.locked_objects = context.index.locked(context.now_ticks());
   info.expired_locks = context.index.expired_locks();
-  info.memory_bytes_per_object = context.index.bytes_per_object();
+  std::uint64_t segment_lists = 0;
+  context.segments.for_each([&](const Segment& segment) {
+    segment_lists += segment.entries.capacity() * sizeof(EntryId);
+  });
+  if (info.live_objects != 0) {
+    info.memory_bytes_per_object =
+        context.index.bytes_per_object() +
+        static_cast<double>(segment_lists) / static_cast<double>(info.live_objects);
+  }
   info.stored_objects = counters.stored_objects;
   info.stored_bytes = counters.stored_bytes;
   info.loaded_objects = counters.loaded_objects;

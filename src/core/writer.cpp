@@ -435,6 +435,7 @@ void Writer::sealed(Segment& segment, std::error_code error) {
     context_.backend.seal(segment.id, segment.end_bytes);
     segment.state = SegmentState::sealed;
     segment.appending.reset();
+    segment.entries.shrink_to_fit();
     --sealing_;
     if (flushed) segment_lost_(segment, flushed);
   };

@@ -1,0 +1,138 @@
+// What the core's tests share: a store on a Medium, keys and payloads from numbers.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/check.hpp"
+#include "core/segment_store.hpp"
+#include "mem_backend.hpp"
+
+namespace fdpstore::test {
+
+inline ObjectKey make_key(std::uint64_t number, std::string salt = "",
+                          std::uint64_t rank = 0x01000100) {
+  ObjectKey key;
+  key.chunk_hash.resize(32);
+  for (std::size_t i = 0; i < 32; ++i) {
+    key.chunk_hash[i] =
+        static_cast<std::byte>((number * 0x9E3779B97F4A7C15ULL + i * 77) >> (i % 8 * 8));
+  }
+  std::memcpy(key.chunk_hash.data(), &number, sizeof(number));
+  key.model_name = "org/model";
+  key.kv_rank = rank;
+  key.cache_salt = std::move(salt);
+  return key;
+}
+
+inline std::vector<std::byte> make_payload(std::uint64_t number, std::size_t bytes) {
+  std::vector<std::byte> out(bytes);
+  std::uint64_t x = number * 0xD1342543DE82EF95ULL + 1;
+  for (std::size_t i = 0; i < bytes; ++i) {
+    if (i % 8 == 0) x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+    out[i] = static_cast<std::byte>(x >> (i % 8 * 8));
+  }
+  return out;
+}
+
+// One handle per tenant, as many as allowed; survivors go to the last one.
+class TenantPolicy final : public Policy {
+ public:
+  TenantPolicy(std::uint32_t handles, double budget) : budget_(budget) {
+    for (std::uint32_t i = 0; i < handles; ++i) {
+      streams_.push_back({"s" + std::to_string(i), Lifetime::medium, i, ""});
+    }
+  }
+  std::string_view name() const override { return "test"; }
+  std::string_view description() const override { return "for tests"; }
+  const std::vector<StreamSpec>& streams() const override { return streams_; }
+  StreamId survivors() const override { return {static_cast<std::uint16_t>(streams_.size() - 1)}; }
+  double reinsert_budget() const override { return budget_; }
+  Lifetime metadata_lifetime() const override { return Lifetime::short_lived; }
+  bool metadata_separate() const override { return true; }
+  StreamId place(const ObjectFacts& object) override {
+    return {static_cast<std::uint16_t>(std::hash<std::string_view>{}(object.key.cache_salt) %
+                                       streams_.size())};
+  }
+  std::uint64_t state_version() const override { return 1; }
+  std::string save_state() const override { return "state"; }
+  bool restore_state(std::string_view) override { return true; }
+
+ private:
+  std::vector<StreamSpec> streams_;
+  double budget_;
+};
+
+// Facts set by the test.
+class FixedLineage final : public Lineage {
+ public:
+  void on_lookup(std::span<const LookupKey>, double) override {}
+  PromptFacts facts(std::uint64_t) const override { return current; }
+  PromptFacts current;
+};
+
+class CoreTest : public ::testing::Test {
+ protected:
+  CoreTest() {
+    options.base_path = "memory";
+    options.layout = Layout::segment;
+    options.segment_bytes = 1U << 20;
+    options.max_object_bytes = 256U << 10;
+    options.capacity_bytes = 33U << 20;  // 32 segments
+    options.lock_timeout_s = 300;
+  }
+
+  Result<std::unique_ptr<Store>> try_open(std::shared_ptr<Medium> on) {
+    auto backend = std::make_unique<MemBackend>(std::move(on), config);
+    auto made_lineage = std::make_unique<FixedLineage>();
+    lineage = made_lineage.get();
+    return core::open_segment_store(options, std::move(backend), policy_factory(),
+                                    std::move(made_lineage));
+  }
+  std::unique_ptr<Store> open(std::shared_ptr<Medium> on) {
+    auto store = try_open(std::move(on));
+    if (!store) throw std::runtime_error(store.error().message());
+    return std::move(*store);
+  }
+  std::unique_ptr<Store> open() { return open(medium); }
+  core::PolicyFactory policy_factory() {
+    return [this](std::uint32_t handles, std::string) -> Result<std::unique_ptr<Policy>> {
+      return std::make_unique<TenantPolicy>(handles, reinsert_budget);
+    };
+  }
+
+  static KeyStatus put(Store& store, const ObjectKey& key, std::span<const std::byte> bytes) {
+    const PutItem item{key.ref(), bytes, std::nullopt, {}};
+    return put_and_wait(store, {&item, 1})->keys[0];
+  }
+  // nullopt: a miss.
+  static std::optional<std::vector<std::byte>> get(Store& store, const ObjectKey& key,
+                                                   std::size_t bytes) {
+    std::vector<std::byte> out(bytes);
+    const GetItem item{key.ref(), out};
+    if (get_and_wait(store, {&item, 1})->keys[0] != KeyStatus::hit) return std::nullopt;
+    return out;
+  }
+  static bool present(Store& store, const ObjectKey& key, bool lock = false) {
+    const KeyRef ref = key.ref();
+    return lookup_and_wait(store, {&ref, 1}, lock)->keys[0] == KeyStatus::hit;
+  }
+  static std::optional<std::uint64_t> erase(Store& store, const ObjectKey& key) {
+    const KeyRef ref = key.ref();
+    return (*store.erase({&ref, 1}))[0];
+  }
+
+  std::shared_ptr<Medium> medium = std::make_shared<Medium>();
+  MemBackend::Config config;
+  Options options;
+  FixedLineage* lineage = nullptr;
+  double reinsert_budget = 0.03;
+};
+
+}  // namespace fdpstore::test

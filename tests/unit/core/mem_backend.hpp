@@ -1,0 +1,168 @@
+// A medium in memory, to inject what real ones rarely do: failed and delayed requests, and a look
+// at the bytes at any instant (what a crash would leave).
+#pragma once
+
+#include <array>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "fdpstore/backend.hpp"
+
+namespace fdpstore::test {
+
+struct Medium {
+  std::mutex mutex;
+  std::map<std::uint32_t, std::vector<std::byte>> segments;
+  std::array<std::optional<std::vector<std::byte>>, kSuperblockCopies> superblocks;
+
+  // What is there now; a store opened on it sees a crash at this instant.
+  std::shared_ptr<Medium> snapshot() {
+    const std::lock_guard guard(mutex);
+    auto copy = std::make_shared<Medium>();
+    copy->segments = segments;
+    copy->superblocks = superblocks;
+    return copy;
+  }
+  std::uint64_t allocated() {
+    const std::lock_guard guard(mutex);
+    std::uint64_t sum = 0;
+    for (const auto& [id, bytes] : segments) sum += bytes.size();
+    return sum;
+  }
+};
+
+class MemBackend final : public Backend {
+ public:
+  struct Config {
+    bool fixed_size = true;
+    std::uint32_t handles = 4;
+    std::uint32_t memory_align = 1;
+    // Asked for every request before it is carried out; an error fails it without effect.
+    std::function<std::error_code(const IoRequest&)> fault;
+    std::function<std::error_code()> allocate_fault;
+  };
+
+  MemBackend(std::shared_ptr<Medium> medium, Config config)
+      : medium_(std::move(medium)), config_(std::move(config)) {
+    geometry_.max_segments = 1U << 16;
+    geometry_.max_transfer_bytes = 1U << 20;
+    geometry_.memory_align_bytes = config_.memory_align;
+    geometry_.handles = config_.handles;
+    capabilities_.fixed_size_segments = config_.fixed_size;
+  }
+
+  const Geometry& geometry() const override { return geometry_; }
+  const Capabilities& capabilities() const override { return capabilities_; }
+  EffectivePlacement effective_placement() const override { return {}; }
+  std::string describe() const override { return "memory"; }
+
+  Result<void> read_superblock(std::size_t copy, std::span<std::byte> out) override {
+    const std::lock_guard guard(medium_->mutex);
+    if (!medium_->superblocks[copy]) return fail(Errc::not_found, "superblock");
+    std::memcpy(out.data(), medium_->superblocks[copy]->data(), out.size());
+    return {};
+  }
+  Result<void> write_superblock(std::size_t copy, std::span<const std::byte> bytes) override {
+    const std::lock_guard guard(medium_->mutex);
+    medium_->superblocks[copy].emplace(bytes.begin(), bytes.end());
+    return {};
+  }
+  Result<void> set_segment_bytes(std::uint64_t bytes) override {
+    geometry_.segment_bytes = bytes;
+    return {};
+  }
+  Result<std::vector<ExistingSegment>> existing_segments() override {
+    const std::lock_guard guard(medium_->mutex);
+    std::vector<ExistingSegment> out;
+    for (const auto& [id, bytes] : medium_->segments) {
+      out.push_back({SegmentId{id}, bytes.size(), bytes.size()});
+    }
+    return out;
+  }
+  Result<void> allocate(SegmentId segment, const SegmentUse& use) override {
+    if (config_.allocate_fault) {
+      if (const auto error = config_.allocate_fault()) return fail(Error{error, "allocate"});
+    }
+    const std::lock_guard guard(medium_->mutex);
+    const bool grown = !config_.fixed_size && use.prompt.value != 0;
+    auto& bytes = medium_->segments[segment.value];
+    if (!grown && bytes.empty()) bytes.resize(geometry_.segment_bytes);
+    return {};
+  }
+  Result<void> reopen(SegmentId, const SegmentUse&) override { return {}; }
+  void seal(SegmentId, std::uint64_t) override {}
+
+  void submit(std::span<const IoRequest> requests) override {
+    const std::lock_guard guard(mutex_);
+    for (const IoRequest& request : requests) queue_.push_back(request);
+  }
+  std::size_t reap(std::span<IoCompletion> out, std::chrono::microseconds timeout) override {
+    std::unique_lock lock(mutex_);
+    if (queue_.empty()) {
+      changed_.wait_for(lock, timeout, [&] { return woken_ || !queue_.empty(); });
+      woken_ = false;
+    }
+    std::size_t count = 0;
+    while (count < out.size() && !queue_.empty()) {
+      const IoRequest request = queue_.front();
+      queue_.pop_front();
+      out[count++] = {request.user_data, carry_out(request)};
+    }
+    return count;
+  }
+  void wake() override {
+    const std::lock_guard guard(mutex_);
+    woken_ = true;
+    changed_.notify_one();
+  }
+  Result<void> register_buffers(std::span<const iovec>) override { return {}; }
+
+ private:
+  std::error_code carry_out(const IoRequest& request) {
+    if (config_.fault) {
+      if (const auto error = config_.fault(request)) return error;
+    }
+    const std::lock_guard guard(medium_->mutex);
+    auto it = medium_->segments.find(request.segment.value);
+    if (it == medium_->segments.end()) return std::make_error_code(std::errc::bad_file_descriptor);
+    std::vector<std::byte>& bytes = it->second;
+    if (request.op == IoOp::free) {
+      if (request.release) medium_->segments.erase(it);
+      return {};
+    }
+    std::uint64_t at = request.offset_bytes;
+    for (const iovec& span : request.spans) {
+      if (request.op == IoOp::write) {
+        if (at + span.iov_len > geometry_.segment_bytes) {
+          return std::make_error_code(std::errc::file_too_large);
+        }
+        if (bytes.size() < at + span.iov_len) bytes.resize(at + span.iov_len);
+        std::memcpy(bytes.data() + at, span.iov_base, span.iov_len);
+      } else if (request.op == IoOp::read) {
+        if (at + span.iov_len > bytes.size()) return std::make_error_code(std::errc::io_error);
+        std::memcpy(span.iov_base, bytes.data() + at, span.iov_len);
+      }
+      at += span.iov_len;
+    }
+    return {};
+  }
+
+  std::shared_ptr<Medium> medium_;
+  Config config_;
+  Geometry geometry_;
+  Capabilities capabilities_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<IoRequest> queue_;
+  bool woken_ = false;
+};
+
+}  // namespace fdpstore::test
