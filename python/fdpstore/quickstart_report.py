@@ -21,7 +21,7 @@ def render(report: dict[str, Any], command: str) -> str:
         ),
         ("", rates(store["store"])),
         ("hit while storing", share(store["hits"], store["references"])),
-        ("restart", f"new process, store open after {load['open_s']:.2f} s"),
+        ("restart", reopened(load)),
         ("loaded after it", share(load["hits"], load["references"])),
         ("", rates(load["load"])),
         (
@@ -47,6 +47,16 @@ def name(tenant: str) -> str:
 
 def share(part: int, whole: int) -> str:
     return f"{part} of {whole} chunks asked for ({100 * part / max(whole, 1):.1f} %)"
+
+
+def reopened(load: dict[str, Any]) -> str:
+    status = load["adapter"]
+    if "open_seconds" not in status:
+        return "a new process"
+    return (
+        f"a new process; the store was open after {status['open_seconds'] * 1e3:.0f} ms "
+        f"with {status['live_objects']} chunks"
+    )
 
 
 def rates(io: dict[str, Any]) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -182,11 +181,9 @@ class Replay:
         # Without shared memory and lazy growth L1 is one stable range, which an adapter can
         # register with the kernel.
         l1 = {"type": "DRAM", "tag": "_default", "size_gb": l1_bytes / 2**30, "use_lazy": False}
-        start = time.monotonic()
         options = ["--l1-manager", json.dumps(l1), "--eviction-policy", "LRU"]
         options += ["--l2-store-policy", "skip_l1", "--l2-adapter", adapter_json]
         self.manager = StorageManager(parse_args(options))
-        self.open_s = time.monotonic() - start
 
     def close(self) -> None:
         self.manager.close()
@@ -328,7 +325,6 @@ class Replay:
             "store_failed": watcher.failed + watcher.lost_in_l1,
             "wrong": tally.wrong[:MAX_REPORTED_ERRORS],
             "wrong_count": len(tally.wrong),
-            "open_s": self.open_s,
             "wall_s": wall_s,
             "store": watcher.stores.report(watcher.stored_bytes),
             "load": watcher.loads.report(tally.loaded_from_l2 * self.chunk_bytes),
