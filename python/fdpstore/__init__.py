@@ -38,7 +38,7 @@ def open(options: Mapping[str, Any]) -> Store:
 
 
 def option_table() -> list[dict[str, str]]:
-    """All options: name, type, unit, default, choices, layouts it applies to, help."""
+    """All options: name, type, unit, default, choices, layouts it applies to, help, alias_of."""
     return _option_table()
 
 

@@ -15,6 +15,7 @@ import base64
 import binascii
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -291,13 +292,14 @@ class FdpL2Adapter(L2AdapterInterface):
         if self._store.closed:
             return {"is_healthy": False, "type": type(self).__name__, "closed": True}
         status = json.loads(self._store.status())
-        # One line per segment is for the fdpstore command, not for a health endpoint.
-        segments = status.pop("segments", [])
+        # Every segment and every tenant is for `fdpstore stat`, not for a health endpoint.
+        segments, salts = status.pop("segments"), status.pop("salts")
         return {
             "is_healthy": status["healthy"],
             "type": type(self).__name__,
             "max_capacity_bytes": self._max_capacity_bytes,
-            "segment_count": len(segments),
+            "segment_states": dict(Counter(segment["state"] for segment in segments)),
+            "cache_salt_count": len(salts),
             **status,
         }
 
@@ -320,7 +322,17 @@ class FdpL2Adapter(L2AdapterInterface):
 
     def _log_opened(self) -> None:
         status = self.report_status()
-        logger.info("fdpstore opened: %s", json.dumps(status, sort_keys=True))
+        placement = status["placement"]
+        logger.info(
+            "fdpstore: opened %s (layout %s, policy %s) in %.2f s with %d objects, %d bytes; "
+            "placement asked %s (%s), effective %s by %s: %s",
+            *(status[name] for name in ("path", "layout", "policy", "open_seconds")),
+            *(status[name] for name in ("live_objects", "live_bytes")),
+            *(placement[name] for name in ("asked", "strictness", "effective", "mechanism")),
+            placement["reason"],
+        )
+        for warning in status["warnings"]:
+            logger.warning("fdpstore: %s", warning)
 
 
 def _bitmap(count: int, prefix: int, rest: list[int]) -> Bitmap:

@@ -34,6 +34,7 @@ py::list options_as_dicts() {
     fields["choices"] = row.choices;
     fields["layouts"] = row.layouts;
     fields["help"] = row.help;
+    fields["alias_of"] = row.alias_of;
     rows.append(fields);
   }
   return rows;
