@@ -52,12 +52,13 @@ enum class OptionType : std::uint8_t { boolean, integer, real, text, choice };
 // One row of the table: everything --help, the README and error messages say of an option.
 struct OptionInfo {
   std::string_view name;
-  OptionType type;
-  std::string_view unit;           // "bytes", "s", "" …
-  std::string_view default_value;  // as a user would write it
-  std::string_view choices;        // "a|b|c" for OptionType::choice
-  std::string_view layouts;        // "all", or those it applies to
-  std::string_view help;           // one sentence
+  OptionType type = OptionType::text;
+  std::string_view unit = {};           // "bytes", "s", "" …
+  std::string_view default_value = {};  // as a user would write it
+  std::string_view choices = {};        // "a|b|c" for OptionType::choice
+  std::string_view layouts = "all";     // or those it applies to: "prompt, segment"
+  std::string_view help = {};           // one or two sentences
+  std::string_view alias_of = {};       // the option it is another name of, or ""
 };
 std::span<const OptionInfo> option_table();
 

@@ -1,0 +1,168 @@
+// What can be said of options without looking at the disk: bounds and contradictions.
+#include <cmath>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "core/sizing.hpp"
+#include "fdpstore/options.hpp"
+#include "format/codec.hpp"
+#include "placement/policies.hpp"
+#include "store/option_rows.hpp"
+
+namespace fdpstore {
+namespace {
+
+// More cannot be numbered, and would be a typing error.
+constexpr std::uint64_t kMaxSegments = 1ULL << 24;
+
+std::unexpected<Error> contradiction(std::string what) {
+  return fail(Errc::invalid_option, std::move(what));
+}
+
+Result<void> check_bounds(const Options& options) {
+  for (const store::OptionRow& row : store::option_rows()) {
+    if (row.most == 0 || !row.info.alias_of.empty()) continue;
+    const double value = std::visit(
+        [&](auto member) {
+          if constexpr (std::is_convertible_v<decltype(options.*member), double>) {
+            return static_cast<double>(options.*member);
+          } else {
+            return row.least;
+          }
+        },
+        row.member);
+    if (!(value >= row.least && value <= row.most)) {  // NaN is neither
+      return fail(Errc::invalid_option,
+                  fmt::format("{} = {}: use {} … {}", row.info.name,
+                              store::option_text(row, options), row.least, row.most));
+    }
+  }
+  return {};
+}
+
+// An option that the layout has no use for would be ignored in silence.
+Result<void> check_applicable(const Options& options) {
+  const Options defaults;
+  const std::string_view layout = to_string(options.layout);
+  for (const store::OptionRow& row : store::option_rows()) {
+    if (row.info.layouts == "all" || row.info.layouts.find(layout) != std::string_view::npos) {
+      continue;
+    }
+    if (store::option_text(row, options) == store::option_text(row, defaults)) continue;
+    return contradiction(fmt::format(
+        "{} = {} has no meaning with layout = {} (it is for layout {}): leave it out, or change "
+        "layout",
+        row.info.name, store::option_text(row, options), layout, row.info.layouts));
+  }
+  return {};
+}
+
+Result<void> check_paths(const Options& options) {
+  if (options.base_path.empty()) {
+    return fail(Errc::invalid_option,
+                "base_path is missing: name the directory that the store is, or shall be, in");
+  }
+  if (options.base_path.find('\0') != std::string::npos) {
+    return fail(Errc::invalid_option, "base_path holds a NUL character, which no path can");
+  }
+  const std::filesystem::path temporary = options.relative_tmp_dir;
+  if (temporary.is_absolute()) {
+    return contradiction(
+        fmt::format("relative_tmp_dir = {} is absolute: it must be relative to base_path = {}",
+                    options.relative_tmp_dir, options.base_path));
+  }
+  for (const auto& part : temporary) {
+    if (part != "..") continue;
+    return contradiction(
+        fmt::format("relative_tmp_dir = {} leads out of base_path = {}: use a name without \"..\"",
+                    options.relative_tmp_dir, options.base_path));
+  }
+  return {};
+}
+
+Result<void> check_modes(const Options& options) {
+  if (options.write_mode == WriteMode::uring_cmd || options.write_mode == WriteMode::write_stream) {
+    return contradiction(fmt::format(
+        "write_mode = {} writes to a raw device, and base_path = {} is a directory: use "
+        "write_mode = auto, hint or plain",
+        to_string(options.write_mode), options.base_path));
+  }
+  if ((options.file_mode & ~0777U) != 0 || (options.file_mode & 0600U) != 0600U) {
+    return fail(Errc::invalid_option,
+                fmt::format("file_mode = {:04o}: use permission bits up to 0777 that let the owner "
+                            "read and write (0600)",
+                            options.file_mode));
+  }
+  if (options.read_only && options.format) {
+    return contradiction(
+        "format = true makes a store and read_only = true forbids writing: leave "
+        "one of them out");
+  }
+  if (options.read_only && options.exclusive) {
+    return contradiction(
+        "exclusive = true takes a lock and read_only = true takes none: leave one "
+        "of them out");
+  }
+  return {};
+}
+
+Result<void> check_segments(const Options& options) {
+  if (options.capacity_bytes == 0) {
+    return contradiction(fmt::format(
+        "layout = {} needs capacity_bytes (or capacity_gb): say how much of the disk the store may "
+        "use, or use layout = object",
+        to_string(options.layout)));
+  }
+  if (options.segment_bytes % format::kBlockBytes != 0) {
+    return fail(Errc::invalid_option, fmt::format("segment_bytes = {} is no multiple of {}: use {}",
+                                                  options.segment_bytes, format::kBlockBytes,
+                                                  format::round_up_block(options.segment_bytes)));
+  }
+  const std::uint64_t least =
+      format::record_bytes(options.max_object_bytes) + core::kSegmentOverheadBytes;
+  if (options.segment_bytes != 0 && options.segment_bytes < least) {
+    return contradiction(fmt::format(
+        "segment_bytes = {} cannot hold an object of max_object_bytes = {} with its headers: raise "
+        "segment_bytes to {}, or lower max_object_bytes",
+        options.segment_bytes, options.max_object_bytes, least));
+  }
+  const std::uint64_t segment =
+      options.segment_bytes != 0 ? options.segment_bytes : core::default_segment_bytes(options);
+  const std::uint64_t segments = core::segments_in(options.capacity_bytes, segment);
+  if (segments < core::kMinSegments) {
+    return contradiction(fmt::format(
+        "capacity_bytes = {} is too small: {} segments of {} bytes are needed at least (one being "
+        "written, one for metadata, two in reserve): raise capacity_bytes to {}, or lower {}",
+        options.capacity_bytes, core::kMinSegments, segment,
+        core::kMinSegments * segment + core::kOverheadBytes,
+        options.segment_bytes != 0
+            ? "segment_bytes"
+            : fmt::format("max_object_bytes = {}", options.max_object_bytes)));
+  }
+  if (segments > kMaxSegments) {
+    return contradiction(fmt::format(
+        "capacity_bytes = {} in segments of segment_bytes = {} makes {} segments, at most {} are "
+        "possible: raise segment_bytes",
+        options.capacity_bytes, segment, segments, kMaxSegments));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> check_options(const Options& options) {
+  for (const auto check : {check_bounds, check_paths, check_modes, check_applicable}) {
+    if (auto checked = check(options); !checked) return checked;
+  }
+  if (options.layout != Layout::object) {
+    if (auto checked = check_segments(options); !checked) return checked;
+  }
+  if (auto policy = placement::load_policy(options.policy, {}); !policy) {
+    return fail(
+        Error{policy.error().code, "policy = " + options.policy + ": " + policy.error().what});
+  }
+  return {};
+}
+
+}  // namespace fdpstore

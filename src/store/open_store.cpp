@@ -1,0 +1,88 @@
+// open_store and check_store: where options become backend, policy, lineage and store.
+#include <fmt/format.h>
+
+#include "backends/file_backend.hpp"
+#include "backends/probe.hpp"
+#include "core/check.hpp"
+#include "core/segment_store.hpp"
+#include "fdpstore/store.hpp"
+#include "objects/object_check.hpp"
+#include "objects/object_store.hpp"
+#include "placement/policies.hpp"
+#include "placement/prompt_tracker.hpp"
+#include "store/served_store.hpp"
+
+namespace fdpstore {
+namespace {
+
+// Layout `object` has no open segments: streams need not be merged.
+constexpr std::uint32_t kObjectHandles = 256;
+
+core::PolicyFactory policy_factory(const Options& options) {
+  return [name = options.policy](std::uint32_t data_handles, std::string reason) {
+    return placement::load_policy(name,
+                                  {.data_handles = data_handles, .reason = std::move(reason)});
+  };
+}
+
+std::unique_ptr<Lineage> new_lineage() {
+  return std::make_unique<placement::PromptTracker>(placement::PromptTracker::Limits{});
+}
+
+Result<std::unique_ptr<Backend>> open_backend(const Options& options) {
+  return backends::open_file_backend({
+      .base_path = options.base_path,
+      .prompt_files = options.layout == Layout::prompt,
+      .capacity_bytes = options.capacity_bytes,
+      .use_odirect = options.use_odirect,
+      .write_mode = options.write_mode,
+      .placement = options.placement,
+      .queue_depth = options.queue_depth,
+      .file_mode = options.file_mode,
+      .format = options.format,
+      .read_only = options.read_only,
+  });
+}
+
+Result<std::unique_ptr<Store>> open_segments(const Options& options) {
+  auto backend = open_backend(options);
+  if (!backend) return fail(std::move(backend.error()));
+  return core::open_segment_store(options, std::move(*backend), policy_factory(options),
+                                  new_lineage());
+}
+
+Result<std::unique_ptr<Store>> open_objects(const Options& options) {
+  auto policy = placement::load_policy(
+      options.policy, {.data_handles = kObjectHandles, .reason = "one file per object"});
+  if (!policy) return fail(std::move(policy.error()));
+  return objects::open_object_store(options, std::move(*policy), new_lineage());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> open_store(const Options& options) {
+  if (auto checked = check_options(options); !checked) return fail(std::move(checked.error()));
+  auto opened = options.layout == Layout::object ? open_objects(options) : open_segments(options);
+  if (!opened || options.read_only) return opened;
+  return store::serve_diagnostics(std::move(*opened), options.base_path);
+}
+
+Result<CheckReport> check_store(const Options& options, bool repair,
+                                const CheckProgress& progress) {
+  if (auto checked = check_options(options); !checked) return fail(std::move(checked.error()));
+  if (options.layout == Layout::object) {
+    return objects::check_object_directory(options, repair, progress);
+  }
+  Options effective = options;
+  effective.read_only = !repair;
+  auto backend = open_backend(effective);
+  if (!backend) return fail(std::move(backend.error()));
+  return core::check_segments(effective, std::move(*backend), policy_factory(options), repair,
+                              progress);
+}
+
+Result<PathInfo> probe_path(const std::string& path) {
+  return backends::probe_path(path);
+}
+
+}  // namespace fdpstore

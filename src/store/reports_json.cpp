@@ -1,0 +1,209 @@
+// Reports as JSON. Field names are those of the structs of store.hpp; StoreInfo's stand at the top.
+// Scripts read them: names stay, new ones may be added.
+#include "store/reports_json.hpp"
+
+#include <fmt/format.h>
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "fdpstore/store.hpp"
+
+namespace fdpstore {
+namespace {
+
+namespace json = boost::json;
+
+json::object to_object(const EffectivePlacement& placement) {
+  return {
+      {"asked", to_string(placement.asked)},
+      {"strictness", to_string(placement.strictness)},
+      {"effective", to_string(placement.effective)},
+      {"mechanism", store::valid_utf8(placement.mechanism)},
+      {"reaches_device", placement.reaches_device},
+      {"reason", store::valid_utf8(placement.reason)},
+  };
+}
+
+json::object to_object(const StoreInfo& info) {
+  return {
+      {"path", store::valid_utf8(info.path)},
+      {"layout", info.layout},
+      {"store_uuid", info.store_uuid},
+      {"policy", store::valid_utf8(info.policy)},
+      {"placement", to_object(info.placement)},
+      {"healthy", info.healthy},
+      {"unhealthy_reason", store::valid_utf8(info.unhealthy_reason)},
+      {"direct_io", info.direct_io},
+      {"durability", info.durability},
+      {"zero_copy_align_bytes", info.zero_copy_align_bytes},
+      {"capacity_bytes", info.capacity_bytes},
+      {"max_live_bytes", info.max_live_bytes},
+      {"allocated_bytes", info.allocated_bytes},
+      {"live_objects", info.live_objects},
+      {"live_bytes", info.live_bytes},
+      {"locked_objects", info.locked_objects},
+      {"expired_locks", info.expired_locks},
+      {"unverified_objects", info.unverified_objects},
+      {"memory_bytes_per_object", info.memory_bytes_per_object},
+      {"stored_objects", info.stored_objects},
+      {"stored_bytes", info.stored_bytes},
+      {"loaded_objects", info.loaded_objects},
+      {"loaded_bytes", info.loaded_bytes},
+      {"lookup_keys", info.lookup_keys},
+      {"lookup_hits", info.lookup_hits},
+      {"deleted_objects", info.deleted_objects},
+      {"reclaimed_objects", info.reclaimed_objects},
+      {"reinserted_objects", info.reinserted_objects},
+      {"reinserted_bytes", info.reinserted_bytes},
+      {"damaged_objects", info.damaged_objects},
+      {"failed_puts", info.failed_puts},
+      {"failed_gets", info.failed_gets},
+      {"host_written_bytes", info.host_written_bytes},
+      {"open_seconds", info.open_seconds},
+      {"clean_start", info.clean_start},
+  };
+}
+
+json::object to_object(const StreamUsage& stream) {
+  return {
+      {"name", store::valid_utf8(stream.name)},
+      {"lifetime", stream.lifetime},
+      {"handle", stream.handle},
+      {"written_bytes", stream.written_bytes},
+      {"objects", stream.objects},
+      {"bytes", stream.bytes},
+      {"note", store::valid_utf8(stream.note)},
+  };
+}
+
+json::object to_object(const SegmentUsage& segment) {
+  return {
+      {"id", segment.id},
+      {"sequence", segment.sequence},
+      {"state", segment.state},
+      {"stream", store::valid_utf8(segment.stream)},
+      {"allocated_bytes", segment.allocated_bytes},
+      {"used_bytes", segment.used_bytes},
+      {"live_bytes", segment.live_bytes},
+      {"objects", segment.objects},
+  };
+}
+
+// Length of the UTF-8 sequence that `text` begins with; 0: it begins with none.
+std::size_t utf8_length(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(0);
+  if (first < 0x80) return 1;
+  const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+  if (first < 0xC2 || first > 0xF4 || text.size() < length) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  // Overlong forms, surrogates, beyond U+10FFFF.
+  const unsigned char second = byte(1);
+  if ((first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) ||
+      (first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F)) {
+    return 0;
+  }
+  return length;
+}
+
+}  // namespace
+
+namespace store {
+
+std::string valid_utf8(std::string_view text) {
+  std::string result;
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    result += length != 0 ? text.substr(0, length) : std::string_view("\xEF\xBF\xBD");
+    text.remove_prefix(length != 0 ? length : 1);
+  }
+  return result;
+}
+
+std::string to_hex(std::string_view bytes) {
+  std::string hex;
+  for (const char c : bytes) hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
+  return hex;
+}
+
+json::object to_object(const ListedKey& listed) {
+  const auto& hash = listed.key.chunk_hash;
+  return {{"chunk_hash", to_hex({reinterpret_cast<const char*>(hash.data()), hash.size()})},
+          {"model_name", valid_utf8(listed.key.model_name)},
+          {"kv_rank", listed.key.kv_rank},
+          {"object_group_id", listed.key.object_group_id},
+          {"cache_salt", valid_utf8(listed.key.cache_salt)},
+          {"bytes", listed.bytes}};
+}
+
+}  // namespace store
+
+std::string to_json(const StoreStatus& status) {
+  json::object object = to_object(status.info);
+  json::array salts;
+  for (const SaltUsage& salt : status.salts) {
+    salts.push_back(json::object{{"cache_salt", store::valid_utf8(salt.cache_salt)},
+                                 {"objects", salt.objects},
+                                 {"bytes", salt.bytes}});
+  }
+  object["salts"] = std::move(salts);
+  json::array streams;
+  for (const StreamUsage& stream : status.streams) streams.push_back(to_object(stream));
+  object["streams"] = std::move(streams);
+  json::array segments;
+  for (const SegmentUsage& segment : status.segments) segments.push_back(to_object(segment));
+  object["segments"] = std::move(segments);
+  json::array warnings;
+  for (const std::string& warning : status.warnings) {
+    warnings.emplace_back(store::valid_utf8(warning));
+  }
+  object["warnings"] = std::move(warnings);
+  return json::serialize(object);
+}
+
+std::string to_json(const PathInfo& info) {
+  json::array mechanisms;
+  for (const MechanismProbe& probe : info.mechanisms) {
+    mechanisms.push_back(json::object{{"name", probe.name},
+                                      {"works", probe.works},
+                                      {"reaches_device", probe.reaches_device},
+                                      {"reason", store::valid_utf8(probe.reason)}});
+  }
+  return json::serialize(json::object{
+      {"path", store::valid_utf8(info.path)},
+      {"kind", info.kind},
+      {"file_system", info.file_system},
+      {"device", store::valid_utf8(info.device)},
+      {"total_bytes", info.total_bytes},
+      {"free_bytes", info.free_bytes},
+      {"writable", info.writable},
+      {"direct_io", info.direct_io},
+      {"direct_io_offset_align", info.direct_io_offset_align},
+      {"direct_io_memory_align", info.direct_io_memory_align},
+      {"kernel", info.kernel},
+      {"content", store::valid_utf8(info.content)},
+      {"mechanisms", std::move(mechanisms)},
+      {"recommended", store::valid_utf8(info.recommended)},
+  });
+}
+
+std::string to_json(const CheckReport& report) {
+  json::array findings;
+  for (const CheckFinding& finding : report.findings) {
+    findings.push_back(json::object{{"where", store::valid_utf8(finding.where)},
+                                    {"what", store::valid_utf8(finding.what)},
+                                    {"repaired", finding.repaired}});
+  }
+  return json::serialize(json::object{
+      {"clean", report.clean()},
+      {"segments", report.segments},
+      {"objects", report.objects},
+      {"bytes", report.bytes},
+      {"unverified", report.unverified},
+      {"findings", std::move(findings)},
+  });
+}
+
+}  // namespace fdpstore

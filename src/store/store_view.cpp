@@ -1,0 +1,128 @@
+#include "store/store_view.hpp"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include <fmt/format.h>
+#include <boost/json/serialize.hpp>
+
+#include "backends/directory_content.hpp"
+#include "backends/store_directory.hpp"
+#include "core/sizing.hpp"
+#include "fdpstore/backend.hpp"
+#include "format/codec.hpp"
+#include "store/served_store.hpp"
+
+namespace fdpstore::store {
+namespace {
+
+// The newer of the two copies; when neither is good, the error of the first.
+Result<format::Superblock> read_superblock(const std::string& path) {
+  auto directory = backends::StoreDirectory::open({.path = path, .read_only = true});
+  if (!directory) return fail(std::move(directory.error()));
+  Result<format::Superblock> best = fail(Errc::corrupt, "no superblock");
+  for (std::size_t copy = 0; copy < kSuperblockCopies; ++copy) {
+    std::array<std::byte, kSuperblockBytes> block{};
+    if (auto read = directory->read_superblock(copy, block); !read) continue;
+    auto decoded = format::decode_superblock(block);
+    if (!decoded) {
+      // That the other copy is damaged says less than that this one is of a newer version.
+      if (!best && best.error().code == Errc::corrupt) best = std::move(decoded);
+    } else if (!best || decoded->generation > best->generation) {
+      best = std::move(decoded);
+    }
+  }
+  if (best) return best;
+  const std::string file = directory->superblock_path();
+  if (best.error().code == Errc::version_mismatch) {
+    return fail(Errc::version_mismatch,
+                fmt::format("{}: {}; use that version", file, best.error().what));
+  }
+  return fail(Errc::corrupt,
+              fmt::format("{}: both copies are damaged ({}); restore the file from a backup, or "
+                          "begin an empty store with format = true",
+                          file, best.error().what));
+}
+
+Result<void> fill_from_superblock(FoundStore& found) {
+  const auto superblock = read_superblock(found.options.base_path);
+  if (!superblock) return fail(superblock.error());
+  if (superblock->layout > static_cast<std::uint32_t>(Layout::segment)) {
+    return fail(Errc::version_mismatch, fmt::format("{}: layout {} is of a newer fdpstore",
+                                                    found.options.base_path, superblock->layout));
+  }
+  Options& options = found.options;
+  options.layout = static_cast<Layout>(superblock->layout);
+  options.segment_bytes = superblock->segment_bytes;
+  options.capacity_bytes = superblock->capacity_bytes;
+  // Larger ones than fit cannot be there.
+  options.max_object_bytes =
+      std::min(options.max_object_bytes,
+               superblock->segment_bytes - core::kSegmentOverheadBytes - format::kBlockBytes);
+  found.socket_name = socket_name_of_uuid(format::to_string(superblock->uuid));
+  return {};
+}
+
+}  // namespace
+
+Result<FoundStore> find_store(const std::string& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0) return fail_errno(errno, path);
+  if (!S_ISDIR(info.st_mode)) {
+    return fail_errno(ENOTDIR, path + " is no directory; name the base_path of a store");
+  }
+  const auto content = backends::inspect_directory(path);
+  if (!content) return fail(content.error());
+  FoundStore found;
+  found.options.base_path = path;
+  found.options.read_only = true;
+  found.owner = info.st_uid;
+  if (content->has_superblock) {
+    if (auto filled = fill_from_superblock(found); !filled) return fail(filled.error());
+    return found;
+  }
+  if (content->segment_files > 0) {
+    return fail(Errc::corrupt,
+                fmt::format("{} holds {} segment files and no superblock; restore the file "
+                            "\"superblock\" from a backup",
+                            path, content->segment_files));
+  }
+  auto name = socket_name_of_directory(path);
+  if (!name) return fail(std::move(name.error()));
+  found.socket_name = std::move(*name);
+  return found;
+}
+
+Result<StoreView> StoreView::open(const std::string& path, const std::string& policy) {
+  auto found = find_store(path);
+  if (!found) return fail(std::move(found.error()));
+  StoreView view;
+  auto client = DiagnosticsClient::connect(found->socket_name, found->owner);
+  if (!client) return fail(std::move(client.error()));
+  view.client_ = std::move(*client);
+  if (!view.client_) {
+    if (!policy.empty()) found->options.policy = policy;
+    auto store = open_store(found->options);
+    if (!store) return fail(std::move(store.error()));
+    view.store_ = std::move(*store);
+  }
+  return view;
+}
+
+Result<std::string> StoreView::status() {
+  if (!client_) return to_json(store_->status());
+  auto answer = ask_status(*client_);
+  if (!answer) return fail(std::move(answer.error()));
+  return boost::json::serialize(*answer);
+}
+
+Result<KeyPage> StoreView::list(std::string_view cursor, std::size_t page_size,
+                                std::string_view model_name) {
+  return client_ ? ask_keys(*client_, cursor, page_size, model_name)
+                 : store_->list(cursor, page_size, model_name);
+}
+
+}  // namespace fdpstore::store
