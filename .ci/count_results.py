@@ -35,6 +35,8 @@ def cases_of(path: Path) -> list[Case]:
         if failure is not None:
             text = output or failure.get("message") or failure.text or ""
             found.append(Case(name, "failed", text))
+        elif case.get("status") == "notrun" and not skipped_itself(skipped):
+            found.append(Case(name, "failed", reason_of(skipped)))
         elif skipped is not None:
             found.append(Case(name, "skipped", skip_reason(skipped, output)))
         else:
@@ -42,10 +44,19 @@ def cases_of(path: Path) -> list[Case]:
     return found
 
 
+def reason_of(skipped: ET.Element | None) -> str:
+    return "" if skipped is None else skipped.get("message") or skipped.text or ""
+
+
+def skipped_itself(skipped: ET.Element | None) -> bool:
+    """Whether the test ran and chose to skip, to ctest: not that it could not be started."""
+    return reason_of(skipped).startswith("SKIP_")
+
+
 def skip_reason(skipped: ET.Element, output: str) -> str:
     """GoogleTest prints the reason after "Skipped"; pytest has it in the message."""
     googletest = re.search(r"^\S+: Skipped\n((?:(?!\[).*\n?)+)", output, re.MULTILINE)
-    reason = googletest.group(1) if googletest else skipped.get("message") or skipped.text or ""
+    reason = googletest.group(1) if googletest else reason_of(skipped)
     return " ".join(reason.split()) or "no reason given"
 
 

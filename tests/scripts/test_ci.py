@@ -42,6 +42,14 @@ def test_ctest_results_are_counted_with_reasons(tmp_path):
     assert lines[-2:] == ["failed A.Bad", "    expected 1, got 2"]
 
 
+def test_program_that_was_not_built_is_a_failure(tmp_path):
+    (tmp_path / "n.xml").write_text(
+        '<testsuite><testcase name="A_NOT_BUILT" status="notrun">'
+        '<skipped message="Unable to find executable"/></testcase></testsuite>'
+    )
+    assert count("--exit-code", 8, tmp_path / "n.xml")[0] == "0 1 0"
+
+
 def test_pytest_results_are_counted_with_reasons(tmp_path):
     (tmp_path / "p.xml").write_text(PYTEST_XML)
     lines = count("--exit-code", 1, tmp_path / "p.xml")
