@@ -85,7 +85,10 @@ def main() -> int:
         if case.outcome == "failed":
             print(f"failed {case.name}")
             lines = case.text.strip().splitlines()
-            for line in lines[-MAX_OUTPUT_LINES:]:
+            if len(lines) > MAX_OUTPUT_LINES:
+                half = MAX_OUTPUT_LINES // 2
+                lines[half:-half] = [f"… {len(lines) - 2 * half} lines, see build/logs …"]
+            for line in lines:
                 print(f"    {line}")
     return 0
 
