@@ -11,7 +11,7 @@
 #include <span>
 #include <vector>
 
-#include "format/layout.hpp"
+#include "format/codec.hpp"
 
 namespace fdpstore::core {
 
@@ -24,7 +24,7 @@ class Buffer {
  public:
   Buffer() = default;
   explicit Buffer(std::size_t bytes)
-      : size_((bytes + format::kBlockBytes - 1) / format::kBlockBytes * format::kBlockBytes),
+      : size_(format::round_up_block(bytes == 0 ? 1 : bytes)),
         memory_(static_cast<std::byte*>(std::aligned_alloc(format::kBlockBytes, size_))) {
     if (memory_ == nullptr) throw std::bad_alloc();
   }

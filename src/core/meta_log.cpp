@@ -1,6 +1,6 @@
 #include "core/meta_log.hpp"
 
-#include <cstring>
+#include <algorithm>
 #include <memory>
 
 #include <fmt/format.h>
@@ -44,7 +44,7 @@ void MetaLog::append(format::RecordKind kind, std::vector<std::byte> payload, Do
   record.kind = kind;
   record.object.sequence = context_.next_sequence++;
   record.owned = Buffer(payload.size());
-  std::memcpy(record.owned.data(), payload.data(), payload.size());
+  std::ranges::copy(payload, record.owned.data());
   record.payload = record.owned.span().first(payload.size());
   record.done = [done = std::move(done)](Result<Placed> placed) mutable {
     done(placed ? std::error_code{} : placed.error().code);
@@ -154,8 +154,11 @@ void MetaLog::write_state(std::string state, Done done) {
 }
 
 void MetaLog::write_footers(const std::vector<format::SegmentFooter>& footers, Done done) {
-  std::vector<std::byte> payload(footers.size() * sizeof(format::SegmentFooter));
-  std::memcpy(payload.data(), footers.data(), payload.size());
+  std::vector<std::byte> payload;
+  for (const format::SegmentFooter& footer : footers) {
+    const auto bytes = std::as_bytes(std::span(&footer, 1));
+    payload.insert(payload.end(), bytes.begin(), bytes.end());
+  }
   append(format::RecordKind::footers, std::move(payload), std::move(done));
 }
 

@@ -8,6 +8,12 @@
 namespace fdpstore::test {
 namespace {
 
+#ifdef __SANITIZE_THREAD__
+constexpr int kSteps = 300;  // some 30 times slower
+#else
+constexpr int kSteps = 1500;
+#endif
+
 struct Model {
   std::map<std::uint64_t, std::size_t> live;  // key number → payload bytes
   // Reclaimed, and not deleted by anybody: a crash before that was recorded brings them back.
@@ -43,7 +49,7 @@ class ModelTest : public CoreTest, public ::testing::WithParamInterface<std::uin
     std::mt19937_64 random(seed);
     Model model;
     auto store = open();
-    for (int step = 0; step < 1500; ++step) {
+    for (int step = 0; step < kSteps; ++step) {
       const std::uint64_t number = random() % keys;
       const std::uint64_t what = random() % 100;
       if (what < 60) {

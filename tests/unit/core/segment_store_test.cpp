@@ -1,3 +1,4 @@
+#include <atomic>
 #include <set>
 #include <thread>
 
@@ -218,7 +219,7 @@ TEST_F(SegmentStore, SegmentsWithoutLiveObjectsAreFreed) {
 }
 
 TEST_F(SegmentStore, FullMediumFailsTheStoreAndRecovers) {
-  bool full = false;
+  std::atomic<bool> full{false};
   config.allocate_fault = [&] {
     return full ? std::make_error_code(std::errc::no_space_on_device) : std::error_code{};
   };
@@ -255,7 +256,7 @@ TEST_F(SegmentStore, PromptFilesGrowAndGoWithTheirLastObject) {
     }
   }
   for (std::uint64_t i = 0; i < 5; ++i) erase(*store, make_key(i));
-  for (int tries = 0; tries < 100 && medium->segments.size() > 1; ++tries) {
+  for (int tries = 0; tries < 100 && medium->snapshot()->segments.size() > 1; ++tries) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   EXPECT_EQ(medium->segments.size(), 1U);
