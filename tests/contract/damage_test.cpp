@@ -1,0 +1,372 @@
+// Damage by others: flipped bytes everywhere, truncated and swapped files. Never wrong bytes; the
+// object is a miss then, and can be stored again.
+#include <sys/xattr.h>
+
+#include <cstring>
+
+#include "fixture.hpp"
+#include "format/layout.hpp"
+
+namespace fdpstore::test {
+namespace {
+
+// One place to damage.
+struct Spot {
+  std::filesystem::path file;  // relative to the store
+  std::uint64_t offset = 0;
+  std::string what;
+};
+
+std::string label(const std::string& what, const std::filesystem::path& file, std::uint64_t at) {
+  return what + " of " + file.string() + " at " + std::to_string(at);
+}
+
+std::vector<std::byte> contents(const std::filesystem::path& path) {
+  const File file(path, O_RDONLY);
+  std::vector<std::byte> bytes(file.size());
+  if (!bytes.empty()) file.read(bytes, 0);
+  return bytes;
+}
+
+// Size of the object that is erased in the tests' store; no live one has it.
+constexpr std::uint64_t kDeadBytes = 4096;
+
+// Structures of a segment file or superblock, found by their magic numbers: two places in each
+// struct, one behind it in its block, and begin, middle and end of each payload.
+void spots_of_blocks(const std::filesystem::path& root, const std::filesystem::path& file,
+                     std::vector<Spot>& out) {
+  const auto bytes = contents(root / file);
+  const auto add = [&](const std::string& what, std::uint64_t at) {
+    if (at < bytes.size()) out.push_back({file, at, label(what, file, at)});
+  };
+  for (std::uint64_t at = 0; at + format::kBlockBytes <= bytes.size(); at += format::kBlockBytes) {
+    std::uint64_t magic = 0;
+    std::memcpy(&magic, bytes.data() + at, sizeof magic);
+    const char* name = magic == format::kSuperblockMagic ? "superblock"
+                       : magic == format::kSegmentMagic  ? "segment header"
+                       : magic == format::kFooterMagic   ? "footer"
+                       : magic == format::kRecordMagic   ? "record header"
+                                                         : nullptr;
+    if (name == nullptr) continue;
+    const std::string what = name;
+    add(what + " magic", at + 3);
+    add(what + " field", at + 8 + mix(at) % 40);
+    add(what + " rest of block", at + 2000);
+    if (magic != format::kRecordMagic) continue;
+    format::RecordHeader header;
+    std::memcpy(&header, bytes.data() + at, sizeof header);
+    const std::string kind = std::to_string(header.kind);
+    const bool dead = header.payload_bytes == kDeadBytes;
+    const std::string payload = (dead ? "dead payload" : "payload") + (" of record kind " + kind);
+    if (header.payload_bytes == 0) continue;
+    const std::uint64_t begin = at + format::kBlockBytes;
+    add(payload, begin);
+    add(payload, begin + header.payload_bytes / 2);
+    add(payload, begin + header.payload_bytes - 1);
+    add("padding of record kind " + kind, begin + header.payload_bytes);
+    at += (header.payload_bytes + format::kBlockBytes - 1) / format::kBlockBytes *
+          format::kBlockBytes;
+  }
+}
+
+class Damage : public StoreTest {
+ protected:
+  static constexpr std::uint64_t kObjects = 6;
+  static constexpr std::uint64_t kErased = 100;
+  static std::size_t size_of(std::uint64_t n) { return n % 2 == 0 ? 9001 : 70000 + n; }
+
+  // Few objects and one tombstone, so that every structure exists and a run over all places is
+  // short.
+  void make_store() {
+    open();
+    const auto keys = make_keys(1, kObjects);
+    (void)expect_done(client().lookup(refs(keys)));
+    for (std::uint64_t n = 1; n <= kObjects; ++n) {
+      ASSERT_EQ(put(n, size_of(n)), KeyStatus::stored) << last_error().message();
+    }
+    ASSERT_EQ(put(kErased, kDeadBytes), KeyStatus::stored);
+    ASSERT_EQ(erase(make_key(kErased)), kDeadBytes);
+  }
+
+  [[nodiscard]] std::vector<Spot> spots(const std::filesystem::path& root) const {
+    std::vector<Spot> out;
+    for (const auto& path : files_under(root)) {
+      const auto file = std::filesystem::relative(path, root);
+      if (variant().has_segments()) {
+        spots_of_blocks(root, file, out);
+        continue;
+      }
+      const std::uint64_t size = std::filesystem::file_size(path);
+      for (const std::uint64_t at : {std::uint64_t{0}, size / 2, size - 1}) {
+        if (at < size) out.push_back({file, at, label("byte", file, at)});
+      }
+    }
+    return out;
+  }
+
+  // Every object is a hit with its bytes or a miss; a miss can be stored again and is a hit then.
+  // Returns the number of misses.
+  std::size_t expect_never_wrong() {
+    std::size_t misses = 0;
+    for (std::uint64_t n = 1; n <= kObjects; ++n) {
+      const KeyStatus status = get(n, size_of(n));  // checks the bytes of a hit
+      EXPECT_NE(status, KeyStatus::failed) << "object " << n << ": " << last_error().message();
+      if (status != KeyStatus::miss) continue;
+      ++misses;
+      EXPECT_EQ(put(n, size_of(n)), KeyStatus::stored)
+          << "object " << n << " after its damage: " << last_error().message();
+      EXPECT_EQ(get(n, size_of(n)), KeyStatus::hit) << "object " << n << " stored again";
+    }
+    // Damage may take the delete with it; what comes back then are the bytes that were stored.
+    EXPECT_NE(get(kErased, kDeadBytes), KeyStatus::failed) << last_error().message();
+    return misses;
+  }
+  void expect_all_right() {
+    for (std::uint64_t n = 1; n <= kObjects; ++n) {
+      EXPECT_EQ(get(n, size_of(n)), KeyStatus::hit) << "object " << n;
+    }
+  }
+
+  // A store as make_store leaves it, closed, to copy from.
+  void make_pristine() {
+    make_store();
+    close();
+    std::filesystem::create_directory(pristine());
+    copy_tree(path(), pristine());
+  }
+  void restore() {
+    std::filesystem::remove_all(path());
+    std::filesystem::create_directory(path());
+    copy_tree(pristine(), path());
+  }
+  [[nodiscard]] std::filesystem::path pristine() const { return path().parent_path() / "pristine"; }
+};
+FDPSTORE_FOR_ALL_VARIANTS(Damage);
+
+TEST_P(Damage, FlippedByteWhileClosedIsNeverWrongBytes) {
+  make_pristine();
+  const auto all = spots(pristine());
+  ASSERT_GE(all.size(), 3 * kObjects);
+  std::size_t misses = 0;
+  for (const Spot& spot : all) {
+    SCOPED_TRACE(spot.what);
+    restore();
+    flip_byte(path() / spot.file, spot.offset);
+    open();
+    if (HasFatalFailure()) return;
+    misses += expect_never_wrong();
+    reopen();
+    if (HasFatalFailure()) return;
+    expect_all_right();
+    close();
+    if (HasFailure()) return;  // one spot says enough
+  }
+  EXPECT_GT(misses, 0U) << "no damage was ever noticed: the test is blind";
+}
+
+TEST_P(Damage, FlippedByteWhileOpenIsNeverWrongBytes) {
+  make_store();
+  ASSERT_FALSE(HasFatalFailure());
+  const auto all = spots(path());
+  ASSERT_GE(all.size(), 3 * kObjects);
+  std::size_t misses = 0;
+  for (const Spot& spot : all) {
+    SCOPED_TRACE(spot.what);
+    if (!std::filesystem::exists(path() / spot.file)) continue;  // replaced after earlier damage
+    if (std::filesystem::file_size(path() / spot.file) <= spot.offset) continue;
+    flip_byte(path() / spot.file, spot.offset);
+    misses += expect_never_wrong();
+    if (HasFailure()) return;
+  }
+  EXPECT_GT(misses, 0U) << "no damage was ever noticed: the test is blind";
+  EXPECT_GT(store().status().info.damaged_objects, 0U);
+  // Undamaged objects, a reopen, and the same again.
+  expect_all_right();
+  reopen();
+  (void)expect_never_wrong();
+  expect_all_right();
+}
+
+TEST_P(Damage, DamagedObjectIsReportedAsDropped) {
+  make_store();
+  ASSERT_FALSE(HasFatalFailure());
+  (void)client().take_dropped();
+  std::size_t misses = 0;
+  for (const Spot& spot : spots(path())) {
+    if (variant().has_segments() && !spot.what.starts_with("payload of record kind 1 ")) continue;
+    flip_byte(path() / spot.file, spot.offset);
+  }
+  for (std::uint64_t n = 1; n <= kObjects; ++n) {
+    misses += get(n, size_of(n)) == KeyStatus::miss ? 1 : 0;
+    EXPECT_EQ(lookup(n), KeyStatus::miss) << n;
+  }
+  EXPECT_EQ(misses, kObjects);
+  std::vector<DroppedKey> dropped;
+  EXPECT_TRUE(eventually([&] {
+    for (DroppedKey& key : client().take_dropped()) dropped.push_back(std::move(key));
+    return dropped.size() >= kObjects;
+  })) << dropped.size();
+  EXPECT_EQ(dropped.size(), kObjects);
+}
+
+TEST_P(Damage, TruncatedFileIsNeverWrongBytes) {
+  make_pristine();
+  std::size_t misses = 0;
+  for (const auto& source : files_under(pristine())) {
+    const auto file = std::filesystem::relative(source, pristine());
+    const std::uint64_t size = std::filesystem::file_size(source);
+    for (const std::uint64_t keep : {std::uint64_t{0}, std::uint64_t{1}, size / 2, size - 1}) {
+      if (keep >= size) continue;
+      SCOPED_TRACE(file.string() + " cut to " + std::to_string(keep) + " of " +
+                   std::to_string(size));
+      restore();
+      std::filesystem::resize_file(path() / file, keep);
+      auto opened = open_store(options());
+      if (!opened) {
+        // Both superblock copies may be in one file: that is an error, and nothing was touched.
+        EXPECT_EQ(opened.error().code, Errc::corrupt) << opened.error().message();
+        EXPECT_EQ(std::filesystem::file_size(path() / file), keep);
+        continue;
+      }
+      opened->reset();
+      open();
+      if (HasFatalFailure()) return;
+      misses += expect_never_wrong();
+      close();
+      if (HasFailure()) return;
+    }
+  }
+  EXPECT_GT(misses, 0U);
+}
+
+TEST_P(Damage, SwappedFilesAreNeverWrongBytes) {
+  make_pristine();
+  std::vector<std::filesystem::path> files;
+  for (const auto& source : files_under(pristine())) {
+    files.push_back(std::filesystem::relative(source, pristine()));
+  }
+  ASSERT_GE(files.size(), 2U);
+  for (std::size_t i = 0; i + 1 < files.size(); ++i) {
+    // Objects of one size: 1, 3, 5 differ in size, 2, 4, 6 do not.
+    for (std::size_t j = i + 1; j < files.size(); ++j) {
+      SCOPED_TRACE(files[i].string() + " and " + files[j].string());
+      restore();
+      swap_files(path() / files[i], path() / files[j]);
+      auto opened = open_store(options());
+      if (!opened) {
+        EXPECT_TRUE(opened.error().code == Errc::corrupt || opened.error().code == Errc::foreign)
+            << opened.error().message();
+        continue;
+      }
+      opened->reset();
+      open();
+      if (HasFatalFailure()) return;
+      (void)expect_never_wrong();
+      reopen();
+      expect_all_right();
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_P(Damage, RemovedFileIsAMiss) {
+  make_pristine();
+  for (const auto& source : files_under(pristine())) {
+    const auto file = std::filesystem::relative(source, pristine());
+    SCOPED_TRACE(file.string());
+    restore();
+    std::filesystem::remove(path() / file);
+    auto opened = open_store(options());
+    if (!opened) continue;  // the superblock: refused below, in open_test.cpp
+    opened->reset();
+    open();
+    if (HasFatalFailure()) return;
+    (void)expect_never_wrong();
+    close();
+    if (HasFailure()) return;
+  }
+}
+
+TEST_P(Damage, CheckFindsWhatIsDamagedAndRepairTakesItOut) {
+  make_pristine();
+  const auto clean = check_store(options(), false);
+  ASSERT_TRUE(clean.has_value()) << clean.error().message();
+  for (const CheckFinding& finding : clean->findings) {
+    ADD_FAILURE() << finding.where << ": " << finding.what;
+  }
+  EXPECT_EQ(clean->objects, kObjects);
+  for (const Spot& spot : spots(pristine())) {
+    const bool payload = spot.what.starts_with("payload of record kind 1 ");
+    if (variant().has_segments() && !payload) continue;
+    SCOPED_TRACE(spot.what);
+    restore();
+    flip_byte(path() / spot.file, spot.offset);
+    const auto found = check_store(options(), false);
+    ASSERT_TRUE(found.has_value()) << found.error().message();
+    EXPECT_EQ(found->findings.size(), 1U);
+    const auto repaired = check_store(options(), true);
+    ASSERT_TRUE(repaired.has_value()) << repaired.error().message();
+    ASSERT_EQ(repaired->findings.size(), 1U);
+    EXPECT_TRUE(repaired->findings[0].repaired);
+    const auto after = check_store(options(), false);
+    ASSERT_TRUE(after.has_value()) << after.error().message();
+    EXPECT_TRUE(after->clean()) << after->findings[0].where << ": " << after->findings[0].what;
+    open();
+    EXPECT_EQ(expect_never_wrong(), 1U);
+    close();
+    if (HasFailure()) return;
+  }
+}
+
+// Layout object: the extended attributes are part of what can be damaged.
+TEST_P(Damage, DamagedAttributeIsNeverWrongBytes) {
+  if (variant().has_segments()) GTEST_SKIP() << "segment files have no attributes of ours";
+  make_pristine();
+  std::size_t attributes = 0;
+  for (const auto& source : files_under(pristine())) {
+    char names[4096];
+    const ssize_t length = ::listxattr(source.c_str(), names, sizeof names);
+    for (ssize_t at = 0; at < length; at += static_cast<ssize_t>(std::strlen(names + at)) + 1) {
+      const std::string name = names + at;
+      if (!name.starts_with("user.")) continue;
+      ++attributes;
+      char value[4096];
+      const ssize_t size = ::getxattr(source.c_str(), name.c_str(), value, sizeof value);
+      ASSERT_GT(size, 0);
+      const auto file = std::filesystem::relative(source, pristine());
+      for (ssize_t i = 0; i < size; ++i) {
+        SCOPED_TRACE(file.string() + " " + name + " byte " + std::to_string(i));
+        if (i % 7 != static_cast<ssize_t>(attributes % 7)) continue;  // all bytes over all files
+        restore();
+        value[i] = static_cast<char>(value[i] ^ 0x10);
+        ASSERT_EQ(::setxattr((path() / file).c_str(), name.c_str(), value, size, 0), 0);
+        value[i] = static_cast<char>(value[i] ^ 0x10);
+        open();
+        if (HasFatalFailure()) return;
+        (void)expect_never_wrong();
+        reopen();
+        expect_all_right();
+        close();
+        if (HasFailure()) return;
+      }
+    }
+  }
+  EXPECT_GE(attributes, kObjects);
+}
+
+TEST_P(Damage, FileOfAnotherKeyUnderThisNameIsNotServed) {
+  if (variant().has_segments()) GTEST_SKIP() << "segments are swapped in SwappedFiles…";
+  make_store();
+  // While open, among objects of one size: names say nothing about the bytes, checksums do.
+  std::vector<std::filesystem::path> same;
+  for (const auto& file : files_under(path())) {
+    if (std::filesystem::file_size(file) == size_of(2)) same.push_back(file);
+  }
+  ASSERT_GE(same.size(), 2U);
+  swap_files(same[0], same[1]);
+  EXPECT_EQ(expect_never_wrong(), 2U);
+  expect_all_right();
+}
+
+}  // namespace
+}  // namespace fdpstore::test
