@@ -53,7 +53,6 @@ class SegmentStore final : public Store {
   std::unique_ptr<Engine> engine_;
   std::string path_;
   Geometry geometry_;
-  EffectivePlacement placement_;
   std::atomic<TaskId> next_task_{1};
   std::atomic<bool> closed_{false};
   std::mutex close_mutex_;
@@ -79,7 +78,6 @@ Result<std::unique_ptr<SegmentStore>> SegmentStore::open(const Options& options,
   }
   store->path_ = borrowed.describe();
   store->geometry_ = borrowed.geometry();
-  store->placement_ = borrowed.effective_placement();
   return store;
 }
 
@@ -287,7 +285,7 @@ void SegmentStore::fill_info(StoreInfo& info) {
   info.layout = to_string(options_.layout);
   info.store_uuid = format::to_string(context.uuid);
   info.policy = engine_->policy().name();
-  info.placement = placement_;
+  info.placement = context.backend.effective_placement();
   info.healthy = context.unhealthy_reason.empty();
   info.unhealthy_reason = context.unhealthy_reason;
   info.direct_io = !context.backend.capabilities().cached_writes;

@@ -5,7 +5,8 @@
 #include <cstring>
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
+
+#include "core/writer_impl.hpp"
 
 namespace fdpstore::core {
 namespace {
@@ -24,32 +25,7 @@ std::span<const std::byte> zero_block() {
   return zeros;
 }
 
-iovec as_iovec(std::span<const std::byte> bytes) {
-  return {const_cast<std::byte*>(bytes.data()), bytes.size()};
-}
-
-std::uint64_t summary_record_bytes(std::uint64_t entries_bytes) {
-  return entries_bytes == 0 ? 0 : format::record_bytes(entries_bytes);
-}
-
 }  // namespace
-
-struct Writer::InFlightRecord {
-  std::uint64_t offset_bytes = 0;
-  Append append;
-  Placed placed;
-  std::vector<std::byte> summary_entry;
-};
-
-// Neighbouring records, written by one request.
-struct Writer::Batch {
-  Segment* segment = nullptr;
-  std::uint64_t offset_bytes = 0;
-  std::uint64_t bytes = 0;
-  std::vector<iovec> spans;
-  std::vector<InFlightRecord> records;
-  std::vector<Buffer> blocks;
-};
 
 Writer::Writer(Context& context) : context_(context) {}
 Writer::~Writer() = default;
@@ -333,176 +309,6 @@ void Writer::write_summary(Segment& segment) {
   const std::uint64_t offset = segment.end_bytes;
   append(segment, std::move(record));
   appending.last_summary = offset;
-}
-
-// --------------------------------------------------------------------------------------- sealing
-
-void Writer::forget(Segment& segment) {
-  for (Segment*& open : by_handle_) {
-    if (open == &segment) open = nullptr;
-  }
-  const auto it = by_prompt_.find(segment.use.prompt.value);
-  if (it != by_prompt_.end() && it->second == &segment) by_prompt_.erase(it);
-}
-
-void Writer::seal(Segment& segment) {
-  if (segment.state != SegmentState::open) return;
-  write_batch(segment);
-  batches_.erase(segment.id.value);
-  forget(segment);
-  segment.state = SegmentState::sealing;
-  ++sealing_;
-  continue_sealing(segment);
-}
-
-void Writer::continue_sealing(Segment& segment) {
-  Appending& appending = *segment.appending;
-  if (!appending.window.empty() || !appending.header_done || appending.flushes != 0 ||
-      appending.closing) {
-    return;
-  }
-  appending.closing = true;
-  const bool grown = segment.use.prompt.value != 0;
-  const std::uint64_t used = segment.end_bytes;
-  std::uint64_t last_summary = appending.last_summary;
-  std::uint64_t end = used;
-
-  // Summary and footer, in one buffer; two writes where the footer's place is the segment's end.
-  const std::uint64_t summary_bytes = summary_record_bytes(appending.summary.size());
-  Buffer buffer(summary_bytes + kBlockBytes);
-  if (summary_bytes != 0) {
-    const format::Place place{context_.uuid, segment.id.value, segment.sequence, used};
-    std::byte* payload = buffer.data() + kBlockBytes;
-    std::memcpy(payload, appending.summary.data(), appending.summary.size());
-    std::memset(payload + appending.summary.size(), 0,
-                summary_bytes - kBlockBytes - appending.summary.size());
-    format::encode_record_header(place, format::RecordKind::summary, used, last_summary,
-                                 {payload, appending.summary.size()},
-                                 buffer.span().first(kBlockBytes));
-    last_summary = used;
-    end += summary_bytes;
-  }
-  format::SegmentFooter footer;
-  footer.segment = segment.id.value;
-  footer.sequence = segment.sequence;
-  footer.uuid = context_.uuid;
-  footer.last_summary = last_summary;
-  footer.used_bytes = end;
-  format::encode(footer, buffer.span().subspan(summary_bytes, kBlockBytes));
-
-  struct Progress {
-    Buffer buffer;
-    int parts = 0;
-    std::error_code error;
-  };
-  auto progress = std::make_shared<Progress>();
-  progress->buffer = std::move(buffer);
-  auto part_done = [this, &segment, progress](std::error_code error) {
-    if (error) progress->error = error;
-    if (--progress->parts == 0) sealed(segment, progress->error);
-  };
-  segment.end_bytes = end;
-  // Where records were lost to a failed write of a summary, start-up must walk: no footer.
-  const bool with_footer = !appending.summary_lost;
-  const std::span<std::byte> all = progress->buffer.span();
-  struct Part {
-    std::uint64_t offset_bytes;
-    std::span<std::byte> bytes;
-  };
-  std::vector<Part> parts;
-  if (summary_bytes != 0) parts.push_back({used, all.first(summary_bytes)});
-  if (with_footer) {
-    parts.push_back({grown ? end : context_.segments.segment_bytes() - kBlockBytes,
-                     all.subspan(summary_bytes, kBlockBytes)});
-  }
-  progress->parts = static_cast<int>(parts.size()) + 1;
-  for (const Part& part : parts) {
-    if (grown) context_.segments.grow(segment, part.bytes.size());
-    context_.counters.host_written_bytes += part.bytes.size();
-    context_.io.write(segment.id, part.offset_bytes, {as_iovec(part.bytes)}, part_done);
-  }
-  part_done({});
-}
-
-void Writer::sealed(Segment& segment, std::error_code error) {
-  if (error) {
-    spdlog::warn(
-        "fdpstore: segment {} of {} was sealed without a summary ({}); start-up will read it in "
-        "full",
-        segment.id.value, context_.backend.describe(), error.message());
-  }
-  auto finish = [this, &segment](std::error_code flushed) {
-    context_.backend.seal(segment.id, segment.end_bytes);
-    segment.state = SegmentState::sealed;
-    segment.appending.reset();
-    segment.entries.shrink_to_fit();
-    --sealing_;
-    if (flushed) segment_lost_(segment, flushed);
-  };
-  if (context_.backend.capabilities().cached_writes ||
-      context_.options.durability == Durability::device) {
-    context_.io.flush(segment.id, finish);
-  } else {
-    finish({});
-  }
-}
-
-void Writer::seal_idle_prompts() {
-  const double now = context_.now_s();
-  std::vector<Segment*> idle;
-  for (const auto& [prompt, segment] : by_prompt_) {
-    if (segment != nullptr &&
-        now - segment->appending->last_append_s >= context_.options.prompt_idle_s) {
-      idle.push_back(segment);
-    }
-  }
-  for (Segment* segment : idle) seal(*segment);
-}
-
-bool Writer::adopt(Segment& segment) {
-  Segment** slot = slot_for(segment.use);
-  if (*slot != nullptr) return false;
-  *slot = &segment;
-  return true;
-}
-
-void Writer::write_summaries() {
-  // Prompt files are not continued after a restart: a later turn opens a further one.
-  std::vector<Segment*> prompts;
-  for (const auto& [prompt, segment] : by_prompt_) {
-    if (segment != nullptr) prompts.push_back(segment);
-  }
-  for (Segment* segment : prompts) seal(*segment);
-  for (Segment* segment : by_handle_) {
-    if (segment == nullptr) continue;
-    // A segment that cannot take a summary any more is as good as full.
-    if (segment->appending->failed || segment->appending->summary_lost) {
-      seal(*segment);
-    } else {
-      write_summary(*segment);
-    }
-  }
-  write_batches();
-}
-
-std::vector<format::SegmentFooter> Writer::footers() const {
-  std::vector<format::SegmentFooter> out;
-  for (const Segment* segment : by_handle_) {
-    if (segment == nullptr || segment->appending->summary_lost) continue;
-    format::SegmentFooter footer;
-    footer.segment = segment->id.value;
-    footer.sequence = segment->sequence;
-    footer.uuid = context_.uuid;
-    footer.last_summary = segment->appending->last_summary;
-    footer.used_bytes = segment->end_bytes;
-    out.push_back(footer);
-  }
-  return out;
-}
-
-std::size_t Writer::open_segments() const {
-  return by_prompt_.size() + static_cast<std::size_t>(std::ranges::count_if(
-                                 by_handle_, [](const Segment* s) { return s != nullptr; }));
 }
 
 }  // namespace fdpstore::core
