@@ -36,6 +36,9 @@ class UniqueFd {
   // Closes what is held. Nothing is lost by it: data is made durable by fsync, never by close.
   void reset(int fd = -1) noexcept;
 
+  // Gives the descriptor away: for callers who must see what close() returns.
+  [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
+
   [[nodiscard]] int get() const noexcept { return fd_; }
   [[nodiscard]] explicit operator bool() const noexcept { return fd_ >= 0; }
 
