@@ -245,9 +245,9 @@ Result<std::optional<DiagnosticsClient>> DiagnosticsClient::connect(const std::s
     if (!fd) return fail(std::move(fd.error()));
     auto connected = connect_to(fd->get(), directory + "/" + name);
     if (connected) return DiagnosticsClient(std::move(*fd));
-    const std::error_code code = connected.error().code;
-    if (code == std::errc::permission_denied || code == std::errc::resource_unavailable_try_again) {
-      return fail(std::move(connected.error()));
+    if (connected.error().code == std::errc::resource_unavailable_try_again) {
+      return fail(Errc::busy,
+                  fmt::format("{}/{} has no time to answer; try again", directory, name));
     }
   }
   return std::nullopt;

@@ -96,6 +96,12 @@ Result<FoundStore> find_store(const std::string& path) {
   return found;
 }
 
+Result<bool> is_open_elsewhere(const FoundStore& found) {
+  auto client = DiagnosticsClient::connect(found.socket_name, found.owner);
+  if (!client) return fail(std::move(client.error()));
+  return client->has_value();
+}
+
 Result<StoreView> StoreView::open(const std::string& path, const std::string& policy) {
   auto found = find_store(path);
   if (!found) return fail(std::move(found.error()));

@@ -25,6 +25,8 @@ struct FoundStore {
   uid_t owner = 0;
 };
 [[nodiscard]] Result<FoundStore> find_store(const std::string& path);
+// Whether a process answers for it. One that cannot be asked (another user's) is not seen.
+[[nodiscard]] Result<bool> is_open_elsewhere(const FoundStore& found);
 
 class StoreView {
  public:
