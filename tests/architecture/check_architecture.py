@@ -28,7 +28,7 @@ MAY_INCLUDE: dict[str, set[str]] = {
     "src/placement": {"src/common"},
     "src/core": {"src/common", "src/format"},
     "src/backends": {"src/common", "src/io"},
-    "src/objects": {"src/common", "src/io"},
+    "src/objects": {"src/common", "src/io", "src/backends"},
     "src/store": {
         "src/common",
         "src/io",
@@ -45,7 +45,7 @@ MAY_INCLUDE: dict[str, set[str]] = {
 HOMES: dict[str, set[str]] = {
     r"liburing(\.h|/.*)": {"src/io"},
     r"pybind11/.*": {"python/module"},
-    r"linux/.*|sys/ioctl\.h": {"src/io", "src/backends"},
+    r"linux/.*|sys/ioctl\.h": {"src/io", "src/backends", "src/objects"},
     r"spdlog/.*": {folder for folder in MAY_INCLUDE if folder != "include/fdpstore"},
 }
 FREE_HEADERS = {"linux/fs.h", "linux/magic.h", "linux/falloc.h"}  # constants of file system calls
