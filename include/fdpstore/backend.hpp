@@ -36,10 +36,13 @@ struct Geometry {
 };
 
 struct Capabilities {
-  bool fixed_size_segments = true;  // an allocated segment takes segment_bytes; else it grows
-  bool must_fill = false;           // every block of a segment must be written (an RU behind it)
-  bool fixed_buffers = false;       // register_buffers() works
-  bool cached_writes = false;       // writes sit in a page cache until IoOp::flush (buffered files)
+  // An allocated segment takes segment_bytes. Else one that serves a prompt (SegmentUse::prompt)
+  // grows as it is written, and its space is given back by any IoOp::free; others still take all at
+  // once.
+  bool fixed_size_segments = true;
+  bool must_fill = false;      // every block of a segment must be written (an RU behind it)
+  bool fixed_buffers = false;  // register_buffers() works
+  bool cached_writes = false;  // writes sit in a page cache until IoOp::flush (buffered files)
 };
 
 enum class IoOp : std::uint8_t {
@@ -104,6 +107,8 @@ class Backend {
   [[nodiscard]] virtual Result<void> set_segment_bytes(std::uint64_t segment_bytes) = 0;
 
   // Segments that exist on the medium, in id order: candidates for recovery. (Raw: all of them.)
+  // After the capacity was lowered there may be ids ≥ max_segments: readable, to be freed with
+  // release.
   [[nodiscard]] virtual Result<std::vector<ExistingSegment>> existing_segments() = 0;
 
   // Makes `segment` ready for writing from offset 0. A segment that already exists (freed before)
