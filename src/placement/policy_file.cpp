@@ -191,7 +191,8 @@ Result<void> Reader::apply_stream(const Setting& setting) {
     stream->handles = std::move(*handles);
   } else {
     return error(setting.line, fmt::format("a stream has no '{}' ('{}'); it has lifetime, handles "
-                                           "and spread",
+                                           "and spread; everything else stands in front of the "
+                                           "first [section]",
                                            parts[2], setting.key));
   }
   return {};
