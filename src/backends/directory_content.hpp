@@ -17,7 +17,7 @@ inline constexpr char kSuperblockName[] = "superblock";
 inline constexpr char kSegmentsName[] = "segments";
 // The first eight bytes of a superblock: format::kSuperblockMagic, as it lies on disk. This layer
 // does not know the format; tests of the store compare the two.
-inline constexpr std::string_view kSuperblockMagic = "FFDPSBLK";
+inline constexpr std::string_view kSuperblockMagic = "FDPSUPER";
 
 struct DirectoryContent {
   bool has_superblock = false;  // a file of that name with the magic in one of its copies

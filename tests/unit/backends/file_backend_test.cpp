@@ -309,7 +309,7 @@ TEST(FileBackend, WakeEndsAWaitingReap) {
 TEST(FileBackend, SuperblockCopiesAreNotFoundUntilWritten) {
   const TempDir dir;
   std::array<std::byte, kSuperblockBytes> bytes{}, back{};
-  std::memcpy(bytes.data(), "FFDPSBLK", 8);
+  std::memcpy(bytes.data(), "FDPSUPER", 8);
   {
     auto backend = must_open(options_for(dir));
     EXPECT_EQ(backend->read_superblock(0, back).error().code, make_error_code(Errc::not_found));

@@ -36,7 +36,7 @@ std::size_t entries(const fs::path& path) {
 
 void write_magic(Backend& backend) {
   std::vector<std::byte> block(kSuperblockBytes);
-  std::memcpy(block.data(), "FFDPSBLK", 8);
+  std::memcpy(block.data(), "FDPSUPER", 8);
   ASSERT_TRUE(backend.write_superblock(0, block));
 }
 

@@ -71,7 +71,7 @@ TEST(Probe, ContentsAreToldApart) {
   {
     auto backend = must_open({.base_path = store.path().native(), .capacity_bytes = 4 * kMiB});
     std::vector<std::byte> block(kSuperblockBytes);
-    std::memcpy(block.data(), "FFDPSBLK", 8);
+    std::memcpy(block.data(), "FDPSUPER", 8);
     ASSERT_TRUE(backend->write_superblock(0, block));
   }
   EXPECT_THAT(must_probe(store.path().native()).content,
