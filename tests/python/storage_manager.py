@@ -85,7 +85,10 @@ class Server:
         wait_until(lambda: self.manager.delete_l1_keys(keys)[1] == 0, "L1 locks released")
 
     def prefetch(self, *rows: list[ObjectKey]) -> int:
-        """Prefetch rows (one per rank) and verify every byte; how many keys came from L2."""
+        """Prefetch rows (one per rank), verify every byte; how many keys came from L2.
+
+        L1 keeps none of them, so that it never fills up with what has been read.
+        """
         spec = PrefetchTaskSpec([GroupedObjectKeys(row, 0, self.layout) for row in rows])
         handle = self.manager.submit_prefetch_task(spec)
         assert self.manager.wait_prefetch_status(handle, WAIT_S)
@@ -98,6 +101,7 @@ class Server:
                 for key, obj in zip(found, objects, strict=True):
                     assert bytes(obj.byte_array) == payload(key, self.size), f"{key} is wrong"
             self.manager.finish_read_prefetched(found)
+            self.manager.delete_l1_keys(found)
         return result.l2_hit_count
 
 
