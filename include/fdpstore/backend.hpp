@@ -40,7 +40,6 @@ struct Capabilities {
   // grows as it is written, and its space is given back by any IoOp::free; others still take all at
   // once.
   bool fixed_size_segments = true;
-  bool must_fill = false;      // every block of a segment must be written (an RU behind it)
   bool fixed_buffers = false;  // register_buffers() works
   bool cached_writes = false;  // writes sit in a page cache until IoOp::flush (buffered files)
 };

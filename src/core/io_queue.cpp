@@ -5,6 +5,12 @@
 #include <cassert>
 
 namespace fdpstore::core {
+namespace {
+
+// Below this, a request of its own costs more than pinning the pages once more.
+constexpr std::size_t kMinFixedBytes = 64U << 10;
+
+}  // namespace
 
 // One request of ours: one or several of the backend's. Deletes itself when the last part is done.
 struct IoQueue::Pending {
@@ -18,6 +24,12 @@ IoQueue::IoQueue(Backend& backend) : backend_(backend) {}
 
 IoQueue::~IoQueue() {
   assert(in_flight_ == 0 && queued_.empty());
+}
+
+bool IoQueue::is_fixed(const iovec& span) const {
+  const auto* begin = static_cast<const std::byte*>(span.iov_base);
+  return span.iov_len >= kMinFixedBytes && begin >= fixed_.data() &&
+         begin + span.iov_len <= fixed_.data() + fixed_.size();
 }
 
 void IoQueue::simple(IoRequest request, Done done) {
@@ -61,7 +73,10 @@ void IoQueue::transfer(IoOp op, SegmentId segment, std::uint64_t offset_bytes,
     std::size_t last = first, bytes = 0;
     while (last < pending->spans.size() && last - first < geometry.max_spans &&
            bytes + pending->spans[last].iov_len <= limit) {
+      const bool fixed = is_fixed(pending->spans[last]);
+      if (fixed && last != first) break;
       bytes += pending->spans[last++].iov_len;
+      if (fixed) break;
     }
     queued_.push_back({.op = op,
                        .segment = segment,

@@ -31,6 +31,10 @@ class IoQueue {
   void flush(SegmentId segment, Done done);
   void free(SegmentId segment, bool release, Done done);
 
+  // Memory that the backend has registered: spans inside it travel alone, since only a transfer of
+  // one span can use it.
+  void set_fixed_memory(std::span<std::byte> memory) { fixed_ = memory; }
+
   // Hands queued requests to the backend.
   void submit();
   // Submits, waits up to `timeout` for something to happen, runs callbacks. Returns how many ran.
@@ -47,7 +51,10 @@ class IoQueue {
                 Done done);
   void simple(IoRequest request, Done done);
 
+  [[nodiscard]] bool is_fixed(const iovec& span) const;
+
   Backend& backend_;
+  std::span<std::byte> fixed_;
   std::vector<IoRequest> queued_;
   std::size_t in_flight_ = 0;
 };

@@ -252,6 +252,7 @@ Result<void> SegmentStore::register_memory(std::span<std::byte> memory) {
     }
     const iovec one{memory.data(), memory.size()};
     result = backend.register_buffers({&one, 1});
+    context().io.set_fixed_memory(result ? memory : std::span<std::byte>{});
   });
   if (!ran) return fail(Errc::closed, path_ + " is closed");
   return result;
