@@ -1,0 +1,401 @@
+"""Compare LMCache L2 adapters on one directory: fdpstore against `fs` and `fs_native`.
+
+Every adapter is driven through LMCache's own adapter interface, in one process, in rounds: each
+round measures every contestant once, in random order, so that a disk whose speed drifts drifts for
+all. Reported is the median over rounds and, for each figure, the ratio to the better of the peers
+*within the same round* (median of those ratios).
+
+    python bench/compare_adapters.py --path /mnt/nvme/bench --rounds 5
+
+Stores are measured into recycled space (written once before, then deleted) and, for fdpstore, also
+into fresh space: never-written blocks are slower on most disks. Peers' directories are written and
+deleted once before they are measured, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import select
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lmcache.v1.distributed.api import ObjectKey
+from lmcache.v1.distributed.l2_adapters import create_l2_adapter
+from lmcache.v1.distributed.l2_adapters.base import L2AdapterInterface
+from lmcache.v1.distributed.l2_adapters.config import get_l2_adapter_config_class
+from lmcache.v1.memory_management import MemoryFormat, MemoryObjMetadata, TensorMemoryObj
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+# Object size → keys per task, tasks in flight (as LMCache's controllers would have them).
+SHAPES = {256 * KIB: (16, 4), MIB: (16, 4), 4 * MIB: (8, 4), 16 * MIB: (4, 4)}
+LOOKUP_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Contestant:
+    name: str
+    config: Callable[[Path, int], dict[str, Any]]  # directory, working set in bytes
+    peer: bool = False
+
+
+def plugin(**options: Any) -> dict[str, Any]:
+    return {
+        "type": "plugin",
+        "module_path": "fdpstore.lmcache",
+        "class_name": "FdpL2Adapter",
+        "adapter_params": options,
+    }
+
+
+def segment_options(directory: Path, working_set: int, **more: Any) -> dict[str, Any]:
+    # Room for the working set, what is open, and the reserve.
+    return plugin(
+        base_path=str(directory),
+        layout="segment",
+        segment_bytes=256 * MIB,
+        capacity_bytes=(working_set // (256 * MIB) + 8) * 256 * MIB + 64 * MIB,
+        **more,
+    )
+
+
+CONTESTANTS = [
+    Contestant("fs", lambda d, _: {"type": "fs", "base_path": str(d)}, peer=True),
+    Contestant(
+        "fs O_DIRECT",
+        lambda d, _: {"type": "fs", "base_path": str(d), "use_odirect": True},
+        peer=True,
+    ),
+    Contestant(
+        "fs_native",
+        lambda d, _: {"type": "fs_native", "base_path": str(d), "num_workers": 4},
+        peer=True,
+    ),
+    Contestant(
+        "fs_native O_DIRECT",
+        lambda d, _: {
+            "type": "fs_native",
+            "base_path": str(d),
+            "num_workers": 4,
+            "use_odirect": True,
+        },
+        peer=True,
+    ),
+    Contestant("segment", lambda d, w: segment_options(d, w, use_odirect=False)),
+    Contestant("segment O_DIRECT", lambda d, w: segment_options(d, w, use_odirect=True)),
+    Contestant("object", lambda d, _: plugin(base_path=str(d), layout="object")),
+    Contestant(
+        "object O_DIRECT",
+        lambda d, _: plugin(base_path=str(d), layout="object", use_odirect=True),
+    ),
+]
+
+
+def open_adapter(config: dict[str, Any]) -> L2AdapterInterface:
+    options = {name: value for name, value in config.items() if name != "type"}
+    parsed = get_l2_adapter_config_class(config["type"]).from_dict(options)
+    return create_l2_adapter(parsed)
+
+
+def make_objects(size: int, count: int) -> list[TensorMemoryObj]:
+    """Page-aligned, touched buffers with different content each."""
+    stride = (size + 4095) // 4096 * 4096
+    arena = torch.empty(stride * count + 4096, dtype=torch.uint8)
+    words = arena[: arena.numel() // 8 * 8].view(torch.int64)
+    words.random_()
+    start = -arena.data_ptr() % 4096
+    objects = []
+    for i in range(count):
+        data = arena[start + i * stride : start + i * stride + size]
+        shape = torch.Size([size])
+        meta = MemoryObjMetadata(
+            shape=shape,
+            dtype=torch.uint8,
+            address=0,
+            phy_size=size,
+            ref_count=1,
+            pin_count=0,
+            fmt=MemoryFormat.BINARY,
+            shapes=[shape],
+            dtypes=[torch.uint8],
+        )
+        objects.append(TensorMemoryObj(data, meta, None))
+    return objects
+
+
+def make_keys(count: int, generation: int) -> list[ObjectKey]:
+    return [
+        ObjectKey((generation << 32 | i).to_bytes(32, "big"), "org/model", 0x01000100)
+        for i in range(count)
+    ]
+
+
+def batches(items: list[Any], size: int) -> Iterator[list[Any]]:
+    for i in range(0, len(items), size):
+        yield items[i : i + size]
+
+
+@dataclass
+class Figure:
+    gb_per_s: float
+    cpu_s_per_gb: float
+    p50_ms: float
+    p99_ms: float
+
+
+def run_tasks(
+    submit: Callable[[int], int],
+    completed: Callable[[set[int]], list[int]],
+    fd: int,
+    tasks: int,
+    depth: int,
+    total_bytes: int,
+) -> Figure:
+    """Keeps `depth` tasks in flight until `tasks` are done."""
+    started: dict[int, float] = {}
+    latencies: list[float] = []
+    next_task = 0
+    cpu, begin = time.process_time(), time.perf_counter()
+    while len(latencies) < tasks:
+        while next_task < tasks and len(started) < depth:
+            now = time.perf_counter()
+            started[submit(next_task)] = now
+            next_task += 1
+        select.select([fd], [], [], 60)
+        try:
+            os.eventfd_read(fd)
+        except BlockingIOError:
+            pass
+        now = time.perf_counter()
+        for task in completed(set(started)):
+            latencies.append(now - started.pop(task))
+    seconds = time.perf_counter() - begin
+    cpu = time.process_time() - cpu
+    latencies.sort()
+    gigabytes = total_bytes / 1e9
+    return Figure(
+        gigabytes / seconds,
+        cpu / gigabytes,
+        latencies[len(latencies) // 2] * 1e3,
+        latencies[min(len(latencies) - 1, int(len(latencies) * 0.99))] * 1e3,
+    )
+
+
+class Bench:
+    """One open adapter and the working set it is measured with."""
+
+    def __init__(self, adapter: L2AdapterInterface, size: int, count: int) -> None:
+        self.adapter = adapter
+        self.size, self.count = size, count
+        self.batch, self.depth = SHAPES[size]
+
+    def store(self, keys: list[ObjectKey], objects: list[TensorMemoryObj]) -> Figure:
+        groups = list(zip(batches(keys, self.batch), batches(objects, self.batch), strict=True))
+
+        def completed(_: set[int]) -> list[int]:
+            done = self.adapter.pop_completed_store_tasks()
+            for task, result in done.items():
+                if not result.is_successful():
+                    raise RuntimeError(f"store task {task} failed")
+            return list(done)
+
+        return run_tasks(
+            lambda i: self.adapter.submit_store_task(*groups[i]),
+            completed,
+            self.adapter.get_store_event_fd(),
+            len(groups),
+            self.depth,
+            self.size * len(keys),
+        )
+
+    def load(self, keys: list[ObjectKey], objects: list[TensorMemoryObj]) -> Figure:
+        groups = list(zip(batches(keys, self.batch), batches(objects, self.batch), strict=True))
+
+        def completed(pending: set[int]) -> list[int]:
+            done = []
+            for task in pending:
+                result = self.adapter.query_load_result(task)
+                if result is None:
+                    continue
+                if result.popcount() != self.batch:
+                    raise RuntimeError(f"load task {task}: {result.popcount()} hits")
+                done.append(task)
+            return done
+
+        return run_tasks(
+            lambda i: self.adapter.submit_load_task(*groups[i]),
+            completed,
+            self.adapter.get_load_event_fd(),
+            len(groups),
+            self.depth,
+            self.size * len(keys),
+        )
+
+    def lookups_per_s(self, keys: list[ObjectKey], seconds: float = 1.0) -> float:
+        fd = self.adapter.get_lookup_and_lock_event_fd()
+        groups = list(batches(keys, LOOKUP_BATCH))
+        looked_up, begin = 0, time.perf_counter()
+        while time.perf_counter() - begin < seconds:
+            group = groups[looked_up // LOOKUP_BATCH % len(groups)]
+            task = self.adapter.submit_lookup_and_lock_task(group, {})
+            while (result := self.adapter.query_lookup_and_lock_result(task)) is None:
+                select.select([fd], [], [], 10)
+                try:
+                    os.eventfd_read(fd)
+                except BlockingIOError:
+                    pass
+            if result.popcount() != len(group):
+                raise RuntimeError("a stored key was not found")
+            self.adapter.submit_unlock(group)
+            looked_up += len(group)
+        return looked_up / (time.perf_counter() - begin)
+
+    def deletes_per_s(self, keys: list[ObjectKey]) -> float:
+        begin = time.perf_counter()
+        for group in batches(keys, LOOKUP_BATCH):
+            self.adapter.delete(group)
+        return len(keys) / (time.perf_counter() - begin)
+
+
+def measure(contestant: Contestant, root: Path, size: int, total: int) -> dict[str, float]:
+    directory = root / "store"
+    shutil.rmtree(directory, ignore_errors=True)
+    os.sync()
+    count = total // size // SHAPES[size][0] * SHAPES[size][0]
+    objects = make_objects(size, SHAPES[size][0] * SHAPES[size][1] * 2)
+    buffers = [objects[i % len(objects)] for i in range(count)]
+    adapter = open_adapter(contestant.config(directory, total))
+    out: dict[str, float] = {}
+    try:
+        bench = Bench(adapter, size, count)
+
+        def note(name: str, figure: Figure) -> None:
+            out[f"{name} GB/s"] = figure.gb_per_s
+            out[f"{name} CPU s/GB"] = figure.cpu_s_per_gb
+            out[f"{name} p50 ms"] = figure.p50_ms
+            out[f"{name} p99 ms"] = figure.p99_ms
+
+        # First into space that was never written, then again into what deletes gave back, until
+        # all of it has been written.
+        note("store fresh", bench.store(make_keys(count, 1), buffers))
+        adapter.delete(make_keys(count, 1))
+        for generation in (2, 3):
+            bench.store(make_keys(count, generation), buffers)
+            adapter.delete(make_keys(count, generation))
+        keys = make_keys(count, 4)
+        note("store", bench.store(keys, buffers))
+        os.sync()
+        drop_caches()
+        note("load", bench.load(keys, buffers))
+        if size == min(SHAPES):
+            out["lookups k/s"] = bench.lookups_per_s(keys) / 1e3
+            out["deletes k/s"] = bench.deletes_per_s(keys) / 1e3
+    finally:
+        adapter.close()
+        shutil.rmtree(directory, ignore_errors=True)
+    return out
+
+
+def drop_caches() -> None:
+    try:
+        Path("/proc/sys/vm/drop_caches").write_text("1")
+    except OSError:
+        pass  # not root: buffered loads then come from the page cache, for all alike
+
+
+def environment(root: Path) -> dict[str, Any]:
+    return {
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "path": str(root),
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def median(values: list[float]) -> float:
+    return statistics.median(values) if values else float("nan")
+
+
+def report(size: int, rounds: list[dict[str, dict[str, float]]], names: list[Contestant]) -> None:
+    label = f"{size // MIB} MiB" if size >= MIB else f"{size // KIB} KiB"
+    print(f"\n{label}: {SHAPES[size][0]} keys a task, {SHAPES[size][1]} tasks in flight")
+    columns = ["store fresh GB/s", "store GB/s", "load GB/s", "store CPU s/GB", "load CPU s/GB"]
+    columns += ["store p99 ms", "load p99 ms"]
+    columns += [c for c in ("lookups k/s", "deletes k/s") if c in rounds[0][names[0].name]]
+    print("  " + "".ljust(20) + "".join(c.rjust(18) for c in columns))
+    peers = [c.name for c in names if c.peer]
+    for contestant in names:
+        line = "  " + contestant.name.ljust(20)
+        for column in columns:
+            values = [r[contestant.name][column] for r in rounds]
+            cell = f"{median(values):.2f}"
+            if not contestant.peer and peers and ("/s" in column):
+                ratios = [
+                    r[contestant.name][column] / max(r[p][peer_column(column)] for p in peers)
+                    for r in rounds
+                ]
+                cell += f" ({median(ratios):.2f}x)"
+            line += cell.rjust(18)
+        print(line)
+
+
+def peer_column(column: str) -> str:
+    """Fresh stores are compared with peers' stores into space that was written before."""
+    return column.replace("store fresh", "store")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--path", type=Path, required=True, help="directory to work in")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--total-mib", type=int, default=1024, help="working set of one measurement")
+    parser.add_argument("--sizes-kib", default="256,1024,4096,16384")
+    parser.add_argument("--only", default="", help="comma-separated names; default: all")
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    sizes = [int(s) * KIB for s in args.sizes_kib.split(",")]
+    if unknown := [s for s in sizes if s not in SHAPES]:
+        parser.error(f"no shape for {unknown}; choose from {[s // KIB for s in SHAPES]} KiB")
+    wanted = {n.strip() for n in args.only.split(",") if n.strip()}
+    contestants = [c for c in CONTESTANTS if not wanted or c.name in wanted]
+    if missing := wanted - {c.name for c in CONTESTANTS}:
+        parser.error(f"unknown {missing}; choose from {[c.name for c in CONTESTANTS]}")
+    args.path.mkdir(parents=True, exist_ok=True)
+    order = random.Random(args.seed)
+    env = environment(args.path)
+    print("environment: " + ", ".join(f"{k} {v}" for k, v in env.items()))
+    if env["load_average"] > 0.5:
+        print(f"warning: the machine is busy (load {env['load_average']:.1f}): figures will swing")
+    results: dict[int, list[dict[str, dict[str, float]]]] = {}
+    for size in sizes:
+        results[size] = []
+        for number in range(args.rounds):
+            one: dict[str, dict[str, float]] = {}
+            for contestant in order.sample(contestants, len(contestants)):
+                print(f"\r{size // KIB} KiB round {number + 1}: {contestant.name:<20}", end="")
+                sys.stdout.flush()
+                one[contestant.name] = measure(contestant, args.path, size, args.total_mib * MIB)
+            results[size].append(one)
+        print("\r" + " " * 60 + "\r", end="")
+        report(size, results[size], contestants)
+    if args.json:
+        args.json.write_text(
+            json.dumps({"environment": env, "rounds": {str(k): v for k, v in results.items()}})
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
