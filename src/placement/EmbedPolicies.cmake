@@ -14,7 +14,8 @@ foreach(policy_file IN LISTS policy_files)
   string(APPEND embedded "{\"${policy_name}\", R\"policy(${policy_text})policy\"},\n")
 endforeach()
 string(APPEND embedded "};\n}  // namespace\n\n"
-                       "std::span<const EmbeddedPolicy> embedded_policies() { return kPolicies; }\n\n"
+                       "std::span<const EmbeddedPolicy> embedded_policies() {\n"
+                       "  return kPolicies;\n}\n\n"
                        "}  // namespace fdpstore::placement\n")
 # Copied only when it differs, so that a new configure run does not compile it again.
 file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/embedded_policies.cpp.new" "${embedded}")

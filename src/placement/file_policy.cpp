@@ -1,8 +1,8 @@
 #include "placement/file_policy.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
+#include <span>
 #include <utility>
 
 #define XXH_INLINE_ALL
@@ -29,14 +29,6 @@ bool matches_all(const Rule& rule, const ObjectFacts& object) {
 bool names_a_class(const Rule& rule) {
   return std::ranges::any_of(rule.conditions,
                              [](const Condition& term) { return term.asked_class().has_value(); });
-}
-
-std::optional<std::uint64_t> parse_hex(std::string_view text) {
-  std::uint64_t value = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value, 16);
-  if (error != std::errc{} || stop != end) return std::nullopt;
-  return value;
 }
 
 }  // namespace
@@ -138,7 +130,7 @@ bool FilePolicy::restore_state(std::string_view state) {
     const auto words = split_at(line, " ");
     if (words.size() != 3) return false;
     const auto handle = parse_number<std::uint16_t>(words[1]);
-    const auto key = parse_hex(words[2]);
+    const auto key = parse_number<std::uint64_t>(words[2], 16);
     if (!handle || !key) return false;
     entries.push_back({words[0], *handle, *key});
   }

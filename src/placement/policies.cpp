@@ -128,6 +128,7 @@ std::vector<ShippedPolicy> shipped_policies() {
     by_name[std::string(policy.name)] = description_in(policy.text, policy.name);
   }
   std::vector<ShippedPolicy> policies;
+  policies.reserve(by_name.size());
   for (auto& [name, description] : by_name) policies.push_back({name, std::move(description)});
   return policies;
 }

@@ -104,7 +104,7 @@ Result<std::vector<Setting>> Reader::split_lines(std::string_view text) {
     const std::string line(trimmed(text.substr(begin, end - begin)));
     begin = end + 1;
     last_line_ = ++number;
-    std::istringstream stream(section + "\n" + line + "\n");
+    std::istringstream stream(fmt::format("{}\n{}\n", section, line));
     try {
       for (const auto& option :
            po::parse_config_file(stream, po::options_description(), true).options) {

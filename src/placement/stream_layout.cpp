@@ -46,6 +46,7 @@ std::vector<Group> group_by_handle(const PolicyFile& file,
     }
   }
   std::vector<Group> groups;
+  groups.reserve(by_handle.size());
   for (auto& [handle, group] : by_handle) groups.push_back(std::move(group));
   return groups;
 }
@@ -133,6 +134,7 @@ std::vector<std::size_t> groups_of(const std::vector<std::uint32_t>& wanted,
 StreamLayout lay_out_streams(const PolicyFile& file, const PolicyLimits& limits) {
   const std::uint32_t data_handles = std::clamp<std::uint32_t>(limits.data_handles, 1, kMaxHandles);
   std::vector<std::vector<std::uint32_t>> wanted;
+  wanted.reserve(file.streams.size());
   for (const StreamDeclaration& stream : file.streams) {
     wanted.push_back(wanted_handles(stream, data_handles));
   }

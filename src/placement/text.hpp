@@ -27,12 +27,13 @@ namespace fdpstore::placement {
   }
 }
 
-// Decimal digits that fill `text` whole and fit the type; else nothing.
+// Digits of `base` that fill `text` whole and fit the type; else nothing.
 template <std::integral Number>
-[[nodiscard]] std::optional<Number> parse_number(std::string_view text) {
+[[nodiscard]] std::optional<Number> parse_number(std::string_view text, int base = 10) {
   Number number{};
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  const char* begin = text.data();
+  const char* end = begin + text.size();
+  const auto [stop, error] = std::from_chars(begin, end, number, base);
   if (error != std::errc{} || stop != end) return std::nullopt;
   return number;
 }
