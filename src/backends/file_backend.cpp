@@ -69,8 +69,9 @@ Result<std::unique_ptr<Backend>> FileBackend::open(const FileBackendOptions& opt
 }
 
 FileBackend::~FileBackend() {
+  if (ring_ == nullptr || !ring_->is_own()) return;
   std::array<IoCompletion, 64> ignored;
-  while (ring_ != nullptr && ring_->pending() > 0) reap(ignored, std::chrono::seconds(1));
+  while (ring_->pending() > 0) reap(ignored, std::chrono::seconds(1));
 }
 
 Result<void> FileBackend::choose_placement() {

@@ -51,7 +51,7 @@ std::string unescape(const std::string& text) {
 
 struct Mount {
   std::uint32_t major = 0, minor = 0;
-  std::string mount_point, type, source;
+  std::string type, source;
 };
 
 // The line of /proc/self/mountinfo with this id: "id parent maj:min root point options … - type
@@ -65,11 +65,10 @@ std::optional<Mount> mount_by_id(std::uint64_t mount_id) {
     Mount mount;
     std::string root, word;
     if (!(words >> id >> parent >> mount.major >> colon >> mount.minor >> root)) continue;
-    if (id != mount_id || !(words >> mount.mount_point)) continue;
+    if (id != mount_id) continue;
     while (words >> word && word != "-") {
     }
     if (!(words >> mount.type >> mount.source)) continue;
-    mount.mount_point = unescape(mount.mount_point);
     mount.source = unescape(mount.source);
     return mount;
   }
@@ -113,7 +112,6 @@ Result<FileSystem> file_system_of(const std::string& path) {
       (info.stx_mask & STATX_MNT_ID) != 0 ? mount_by_id(info.stx_mnt_id) : std::nullopt;
   if (mount) {
     result.name = mount->type;
-    result.mount_point = mount->mount_point;
     result.device = mount->source;
     major = mount->major;
     minor = mount->minor;

@@ -13,8 +13,7 @@
 namespace fdpstore::backends {
 
 struct FileSystem {
-  std::string name;  // "ext4", "xfs", …; "" when unknown
-  std::string mount_point;
+  std::string name;    // "ext4", "xfs", …; "" when unknown
   std::string device;  // "/dev/nvme0n1p1", "tmpfs", …
   std::uint64_t total_bytes = 0;
   std::uint64_t free_bytes = 0;  // for this user: less what is reserved for root

@@ -70,7 +70,6 @@ class SegmentFiles {
   void forget(SegmentId id);
 
   [[nodiscard]] std::string path(const SegmentFile& file) const;
-  [[nodiscard]] std::size_t open_sealed() const { return recent_.size(); }
 
  private:
   [[nodiscard]] Result<io::UniqueFd> open(const SegmentFile& file, int flags) const;

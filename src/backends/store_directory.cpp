@@ -81,7 +81,7 @@ Result<StoreDirectory> StoreDirectory::open(const Options& options) {
 }
 
 StoreDirectory::~StoreDirectory() {
-  if (!locked_ || !superblock_) return;
+  if (!locked_ || !superblock_ || owner_ != ::getpid()) return;
   struct flock range{};
   range.l_type = F_UNLCK;
   range.l_whence = SEEK_SET;
@@ -164,6 +164,7 @@ Result<void> StoreDirectory::lock() {
     range.l_whence = SEEK_SET;  // l_len 0: the whole file
     if (::fcntl(superblock_.get(), F_OFD_SETLK, &range) == 0) {
       locked_ = true;
+      owner_ = ::getpid();
       return {};
     }
     if (errno == EINTR) continue;

@@ -11,6 +11,8 @@
 #include <span>
 #include <string>
 
+#include <sys/types.h>
+
 #include "fdpstore/result.hpp"
 #include "io/unique_fd.hpp"
 
@@ -53,6 +55,7 @@ class StoreDirectory {
   io::UniqueFd superblock_;
   io::UniqueFd segments_;
   bool locked_ = false;
+  pid_t owner_ = 0;  // a forked child shares the lock, and must not give it up for its parent
 };
 
 }  // namespace fdpstore::backends

@@ -88,9 +88,10 @@ Result<void> Ring::set_up() {
   }
   if (error != 0) return fail(unavailable(error));
   ring_open_ = true;
+  owner_ = ::getpid();
   constexpr unsigned kNeeded = IORING_FEAT_EXT_ARG | IORING_FEAT_NODROP;
   if ((params.features & kNeeded) != kNeeded) return fail(unavailable(ENOSYS));
-  // A forked child must not share our queues; where that cannot be had it is no worse than before.
+  // A forked child must not share our queues. A kernel that refuses leaves it at is_own().
   static_cast<void>(io_uring_ring_dontfork(&ring_));
   auto event = make_event_fd();
   if (!event) return fail(event.error());
@@ -99,10 +100,14 @@ Result<void> Ring::set_up() {
 }
 
 Ring::~Ring() {
-  if (!ring_open_) return;
+  if (!ring_open_ || !is_own()) return;
   std::array<IoCompletion, 64> ignored;
   while (pending() > 0) reap(ignored, std::chrono::seconds(1));
   io_uring_queue_exit(&ring_);
+}
+
+bool Ring::is_own() const {
+  return owner_ == ::getpid();
 }
 
 void Ring::push(RingRequest request) {

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include <liburing.h>
+#include <sys/types.h>
 
 #include "fdpstore/backend.hpp"
 #include "fdpstore/result.hpp"
@@ -74,6 +75,8 @@ class Ring {
 
   // Requests pushed and not yet reaped.
   [[nodiscard]] std::size_t pending() const { return waiting_.size() + busy_ + done_.size(); }
+  // False in a forked child: the ring is the parent's, and only memory may be released here.
+  [[nodiscard]] bool is_own() const;
   // Transfers that went through registered memory so far.
   [[nodiscard]] std::uint64_t fixed_transfers() const { return fixed_transfers_; }
 
@@ -110,6 +113,7 @@ class Ring {
   std::uint32_t depth_;
   io_uring ring_{};
   bool ring_open_ = false;
+  pid_t owner_ = 0;
   UniqueFd wake_fd_;
   bool wake_armed_ = false;
   std::atomic<bool> woken_{false};

@@ -173,6 +173,26 @@ TEST(Open, SecondProcessIsRefusedWhileTheFirstLives) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(500));
 }
 
+TEST(Open, ForkedChildThatCleansUpLeavesTheLockToItsParent) {
+  const TempDir dir;
+  auto owner = must_open(options_for(dir.path()));
+  pid_t child = ::fork();
+  if (child == 0) {
+    owner.reset();
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status)) << "signal " << WTERMSIG(status);
+  child = ::fork();
+  if (child == 0) ::_exit(open_file_backend(options_for(dir.path())) ? 1 : 0);
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 0) << "the lock was given up";
+  ASSERT_TRUE(owner->set_segment_bytes(kMiB));
+  ASSERT_TRUE(owner->allocate({0}, {}));
+  EXPECT_FALSE(write(*owner, {0}, 0, random_bytes(4096, 1)));
+}
+
 TEST(Open, KilledProcessWithWritesInFlightFreesTheLock) {
   const TempDir dir;
   int ready[2];
