@@ -32,7 +32,8 @@ struct Options {
   WriteMode write_mode = WriteMode::automatic;
   Strictness placement = Strictness::prefer;
   Durability durability = Durability::process;
-  std::optional<bool> use_odirect;  // unset: where a probe succeeds (segment, prompt), else off
+  std::optional<bool> use_odirect =
+      {};  // unset: where a probe succeeds (segment, prompt), else off
   bool checksum = true;
   std::uint32_t queue_depth = 64;    // requests in flight in the ring
   std::uint32_t engine_threads = 4;  // file-system workers of layout `object`
@@ -41,7 +42,7 @@ struct Options {
   double prompt_idle_s = 60;
   bool exclusive = false;             // layout object: this process alone uses the directory
   double tmp_max_age_s = 86400;       // layout object: older temporary files are removed at open
-  std::string relative_tmp_dir;       // layout object: as LMCache's `fs`
+  std::string relative_tmp_dir = {};  // layout object: as LMCache's `fs`
   std::uint64_t read_ahead_size = 0;  // layout object: as LMCache's `fs`, bytes; 0: off
   std::uint32_t file_mode = 0600;     // permission bits of files made
   bool read_only = false;             // for inspection: never locks, never writes

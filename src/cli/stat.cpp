@@ -33,10 +33,16 @@ std::string percent(std::uint64_t part, std::uint64_t whole) {
   return fmt::format(" ({:.1f} %)", 100 * static_cast<double>(part) / static_cast<double>(whole));
 }
 
-void print_placement(Facts& facts, const json::object& placement) {
-  facts.add("Placement asked",
-            fmt::format("write_mode = {}, placement = {}", text(placement, "asked"),
-                        text(placement, "strictness")));
+void print_placement(Facts& facts, const json::object& status, bool live) {
+  const json::object& placement = status.at("placement").as_object();
+  const std::string asked = fmt::format("write_mode = {}, placement = {}, policy {}, durability {}",
+                                        text(placement, "asked"), text(placement, "strictness"),
+                                        text(status, "policy"), text(status, "durability"));
+  if (live) {
+    facts.add("Placement asked", asked);
+  } else {
+    facts.add("Placement asked", "not on disk; below: what " + asked + " would give");
+  }
   facts.add("Effective",
             fmt::format("{} ({}), {} the device", text(placement, "effective"),
                         text(placement, "mechanism"),
@@ -44,17 +50,41 @@ void print_placement(Facts& facts, const json::object& placement) {
   facts.add("", text(placement, "reason"));
 }
 
-void print_facts(const json::object& status, bool live) {
+void print_since_open(Facts& facts, const json::object& status) {
+  const auto keys = number(status, "lookup_keys"), hits = number(status, "lookup_hits");
+  facts.add("Since open",
+            fmt::format("stored {} ({}), loaded {} ({}), {} of {} keys looked up "
+                        "were hits{}",
+                        number(status, "stored_objects"), size(status, "stored_bytes"),
+                        number(status, "loaded_objects"), size(status, "loaded_bytes"), hits, keys,
+                        percent(hits, keys)));
+  facts.add("", fmt::format("deleted {}, reclaimed {}, re-inserted {} ({}), damaged {}, failed "
+                            "stores {}, failed loads {}",
+                            number(status, "deleted_objects"), number(status, "reclaimed_objects"),
+                            number(status, "reinserted_objects"), size(status, "reinserted_bytes"),
+                            number(status, "damaged_objects"), number(status, "failed_puts"),
+                            number(status, "failed_gets")));
+  const auto stored = number(status, "stored_bytes");
+  const auto written = number(status, "host_written_bytes");
+  if (stored > 0) {
+    facts.add("Host WA", fmt::format("{:.3f}: {} written for what was stored",
+                                     static_cast<double>(written) / static_cast<double>(stored),
+                                     size_text(written)));
+  }
+}
+
+void print_facts(const json::object& status) {
+  const bool live = status.at("answered_by_owner").as_bool();
   Facts facts;
   facts.add("Store", text(status, "path"));
   facts.add("State", live ? "open in another process, which was asked"
                           : "not open elsewhere, read from disk");
-  facts.add("Layout", fmt::format("{}, policy {}, durability {}, {}", text(status, "layout"),
-                                  text(status, "policy"), text(status, "durability"),
-                                  status.at("direct_io").as_bool() ? "O_DIRECT" : "page cache"));
+  facts.add("Layout",
+            text(status, "layout") +
+                (status.at("direct_io").as_bool() ? ", O_DIRECT" : ", through the page cache"));
   if (const auto uuid = text(status, "store_uuid"); !uuid.empty()) facts.add("UUID", uuid);
   facts.add("Health", status.at("healthy").as_bool() ? "good" : text(status, "unhealthy_reason"));
-  print_placement(facts, status.at("placement").as_object());
+  print_placement(facts, status, live);
   const auto capacity = number(status, "capacity_bytes");
   const auto allocated = number(status, "allocated_bytes");
   facts.add("On disk", capacity == 0
@@ -63,29 +93,7 @@ void print_facts(const json::object& status, bool live) {
                                          percent(allocated, capacity)));
   facts.add("Objects", fmt::format("{}, {}; {} locked", number(status, "live_objects"),
                                    size(status, "live_bytes"), number(status, "locked_objects")));
-  if (live) {
-    const auto keys = number(status, "lookup_keys"), hits = number(status, "lookup_hits");
-    facts.add("Since open",
-              fmt::format("stored {} ({}), loaded {} ({}), {} of {} keys looked up "
-                          "were hits{}",
-                          number(status, "stored_objects"), size(status, "stored_bytes"),
-                          number(status, "loaded_objects"), size(status, "loaded_bytes"), hits,
-                          keys, percent(hits, keys)));
-    facts.add("",
-              fmt::format("deleted {}, reclaimed {}, re-inserted {} ({}), damaged {}, failed "
-                          "stores {}, failed loads {}",
-                          number(status, "deleted_objects"), number(status, "reclaimed_objects"),
-                          number(status, "reinserted_objects"), size(status, "reinserted_bytes"),
-                          number(status, "damaged_objects"), number(status, "failed_puts"),
-                          number(status, "failed_gets")));
-    const auto stored = number(status, "stored_bytes");
-    const auto written = number(status, "host_written_bytes");
-    if (stored > 0) {
-      facts.add("Host WA", fmt::format("{:.3f}: {} written for what was stored",
-                                       static_cast<double>(written) / static_cast<double>(stored),
-                                       size_text(written)));
-    }
-  }
+  if (live) print_since_open(facts, status);
   for (const json::value& warning : status.at("warnings").as_array()) {
     facts.add("Note", std::string(warning.as_string()));
   }
@@ -184,7 +192,7 @@ int run(const Command& command, const Arguments& arguments) {
     return kExitOk;
   }
   const json::value status = parse_report(report);
-  print_facts(status.as_object(), view.answered_by_owner());
+  print_facts(status.as_object());
   print_tenants(status.as_object());
   print_streams(status.as_object());
   print_segments(status.as_object(), values->contains("segments"));

@@ -68,6 +68,7 @@ void Table::print(std::ostream& out) {
       if (columns_[i].align == Align::left && !last) text += fill;
       if (!last) text.append(kGap, ' ');
     }
+    text.erase(text.find_last_not_of(' ') + 1);
     return text;
   };
   if (!std::exchange(heading_printed_, true)) {

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include <fmt/format.h>
+#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "backends/directory_content.hpp"
@@ -119,10 +120,11 @@ Result<StoreView> StoreView::open(const std::string& path, const std::string& po
 }
 
 Result<std::string> StoreView::status() {
-  if (!client_) return to_json(store_->status());
-  auto answer = ask_status(*client_);
-  if (!answer) return fail(std::move(answer.error()));
-  return boost::json::serialize(*answer);
+  auto status = client_ ? ask_status(*client_)
+                        : Result<boost::json::value>(boost::json::parse(to_json(store_->status())));
+  if (!status) return fail(std::move(status.error()));
+  status->get_object()["answered_by_owner"] = answered_by_owner();
+  return boost::json::serialize(*status);
 }
 
 Result<KeyPage> StoreView::list(std::string_view cursor, std::size_t page_size,

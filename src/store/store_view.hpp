@@ -34,7 +34,8 @@ class StoreView {
   [[nodiscard]] static Result<StoreView> open(const std::string& path, const std::string& policy);
 
   [[nodiscard]] bool answered_by_owner() const { return client_.has_value(); }
-  // As to_json(StoreStatus).
+  // As to_json(StoreStatus), with `answered_by_owner`. When that is false, what is not on disk
+  // (policy, write_mode, placement, durability) is only what it was read with.
   [[nodiscard]] Result<std::string> status();
   [[nodiscard]] Result<KeyPage> list(std::string_view cursor, std::size_t page_size,
                                      std::string_view model_name);
