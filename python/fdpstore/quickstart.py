@@ -352,10 +352,10 @@ def find_problems(report: dict[str, Any]) -> list[str]:
             problems.append(f"{count} chunks came back with WRONG BYTES in the {phase} phase:")
             problems += report[phase]["wrong"]
     if failed := report["store"]["store_failed"]:
-        problems.append(f"{failed} chunks could not be stored; see {MARKER}'s store.log")
+        problems.append(f"{failed} chunks could not be stored; store.log beside the data says why")
     lost = report["load"]["distinct_missed"]
     reclaimed = report["store"]["adapter"].get("reclaimed_objects", 0)
-    if lost and not reclaimed:
+    if lost and not reclaimed and not failed:
         problems.append(f"{lost} of {report['distinct_chunks']} chunks were lost by the restart")
     return problems
 

@@ -22,7 +22,10 @@ def render(report: dict[str, Any], command: str) -> str:
         ("", rates(store["store"])),
         ("hit while storing", share(store["hits"], store["references"])),
         ("restart", reopened(load)),
-        ("loaded after it", share(load["hits"], load["references"])),
+        (
+            "loaded after it",
+            share(load["hits"], load["references"]) + f", {load['loaded']} from the store",
+        ),
         ("", rates(load["load"])),
         (
             "verified",

@@ -15,7 +15,7 @@ import hashlib
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -264,17 +264,18 @@ class Replay:
 
     # -- all requests ----------------------------------------------------------------------------
 
-    def store_all(self, requests: Iterable[Request], step: Callable[[int], None]) -> None:
+    def store_all(self, requests: Sequence[Request], step: Callable[[int], None]) -> None:
         """Sends every request: loads what is there, stores what is missing."""
-        for number, request in enumerate(requests, 1):
+        for number, request in enumerate(requests):
+            step(number)
             keys = self.keys_of(request)
             hits = self.finish(keys, self.submit(keys))
             self.count(keys, hits)
             self.write(keys[hits:])
-            step(number)
         self.watcher.wait_settled(self.tally.written)
+        step(len(requests))
 
-    def load_all(self, requests: Iterable[Request], step: Callable[[int], None]) -> None:
+    def load_all(self, requests: Sequence[Request], step: Callable[[int], None]) -> None:
         """Sends every request again, several at a time; stores nothing."""
         running: deque[tuple[list[ObjectKey], PrefetchHandle]] = deque()
         again: list[list[ObjectKey]] = []
