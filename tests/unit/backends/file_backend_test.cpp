@@ -218,6 +218,25 @@ TEST(FileBackend, ReopenedSegmentIsContinued) {
   EXPECT_EQ(backend->reopen({3}, {}).error().code, make_error_code(Errc::not_found));
 }
 
+TEST(FileBackend, OddEndOfBufferedPromptFileIsReadDirect) {
+  const TempDir dir;
+  auto options = options_for(dir);
+  options.prompt_files = true;
+  options.use_odirect = false;
+  const auto data = random_bytes(5000, 14);
+  {
+    auto backend = ready(options);  // dies without seal()
+    ASSERT_TRUE(backend->allocate({1}, {.prompt = PromptId{3}}));
+    EXPECT_FALSE(write(*backend, {1}, 0, data));
+  }
+  options.use_odirect = std::nullopt;
+  auto backend = ready(options);
+  EXPECT_EQ(backend->existing_segments()->at(0).size_bytes, 8192U);
+  const auto back = random_bytes(8192, 15);
+  EXPECT_FALSE(read(*backend, {1}, 0, back));
+  EXPECT_EQ(std::memcmp(back.data(), data.data(), data.size()), 0);
+}
+
 TEST(FileBackend, SealedDescriptorsStayBelowTheLimit) {
   const TempDir dir;
   auto options = options_for(dir);
