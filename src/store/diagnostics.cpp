@@ -193,14 +193,18 @@ Result<void> DiagnosticsServer::listen_at(const std::string& directory, const st
     return fail_errno(errno, path);
   }
   listening_ = std::move(*listening);
-  directory_ = directory;
   path_ = path;
+  process_ = ::getpid();
   inode_ = info.st_ino;
   return {};
 }
 
 DiagnosticsServer::~DiagnosticsServer() {
   if (!thread_.joinable()) return;
+  if (::getpid() != process_) {  // a forked child has neither the thread nor the name
+    thread_.detach();
+    return;
+  }
   io::signal_event_fd(stop_.get());
   thread_.join();
   struct stat info{};

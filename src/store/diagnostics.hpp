@@ -50,7 +50,8 @@ class DiagnosticsServer {
   void serve(int connection);
 
   Answer answer_;
-  std::string directory_, path_;
+  std::string path_;
+  pid_t process_ = 0;
   ino_t inode_ = 0;  // of the socket that is ours
   io::UniqueFd listening_, stop_;
   std::thread thread_;
