@@ -227,6 +227,7 @@ struct CheckFinding {
   bool repaired = false;
 };
 struct CheckReport {
+  // Read, whether good or not; unverified: objects among them that have no checksum.
   std::uint64_t segments = 0, objects = 0, bytes = 0, unverified = 0;
   std::vector<CheckFinding> findings;
   [[nodiscard]] bool clean() const { return findings.empty(); }

@@ -409,10 +409,9 @@ void verify_objects(SegmentStore& store, bool repair, const CheckProgress& progr
       const auto got = get_and_wait(store, {&item, 1});
       const bool hit = got && got->keys[0] == KeyStatus::hit;
       done += one.bytes;
-      if (hit) {
-        ++report.objects;
-        report.bytes += one.bytes;
-      } else {
+      ++report.objects;
+      report.bytes += one.bytes;
+      if (!hit) {
         std::string hash;
         for (const std::byte b : one.key.chunk_hash) hash += fmt::format("{:02x}", b);
         report.findings.push_back(

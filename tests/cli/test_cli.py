@@ -293,7 +293,6 @@ class Layouts:
         self.assertEqual(status["answered_by_owner"], owner)
         self.assertEqual(status["live_objects"], OBJECTS)
         self.assertEqual(status["live_bytes"], sum(1000 + n for n in range(OBJECTS)))
-        self.assertEqual(status["warnings"], [])
         salts = {one["cache_salt"]: one["objects"] for one in status["salts"]}
         self.assertEqual(salts, {"one:x": 5, "two": OBJECTS - 5})
         self.assertEqual(bool(status["segments"]), self.segments)
@@ -320,6 +319,8 @@ class Layouts:
             status = self.report("stat", self.path)
             self.assertEqual(status["policy"], "tenant")
             self.assertEqual(status["stored_objects"], OBJECTS)
+            shared = [one for one in status["warnings"] if "exclusive" in one]
+            self.assertEqual(bool(shared), self.layout == "object", status["warnings"])
 
     def test_closed_store_is_read_from_disk(self) -> None:
         with self.held():
@@ -358,7 +359,8 @@ class Layouts:
             pass
         self.damage_one_object()
         found = self.report("fsck", self.path, expect=1)
-        self.assertEqual((found["clean"], found["objects"]), (False, OBJECTS - 1))
+        self.assertEqual((found["clean"], len(found["findings"])), (False, 1))
+        self.assertEqual(found["objects"], OBJECTS)
         self.assertFalse(any(one["repaired"] for one in found["findings"]))
         text = self.run_cli("fsck", self.path, expect=1).stdout
         self.assertIn("--repair", text)
