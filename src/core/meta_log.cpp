@@ -94,7 +94,10 @@ void MetaLog::write_snapshot(const std::shared_ptr<Retiring>& retiring) {
   std::vector<std::byte> freed;
   std::vector<std::byte> dead;
   context_.segments.for_each([&](Segment& segment) {
-    if (segment.freed_sequence != 0 && segment.freed_sequence >= segment.sequence) {
+    // A segment taken again counts as freed until its new header hides the old one.
+    const bool header_pending = segment.appending && !segment.appending->header_done;
+    if (segment.freed_sequence != 0 &&
+        (segment.freed_sequence >= segment.sequence || header_pending)) {
       format::append_freed(freed, {segment.id.value, 0, segment.freed_sequence});
     }
     if (freed.size() >= kRecordPayloadBytes) {

@@ -70,6 +70,10 @@ void Reclaimer::step(bool stores_wait) {
 }
 
 Segment* Reclaimer::next_victim(bool stores_wait) {
+  if (Segment* first = context_.segments.next_rewrite()) {
+    if (first->state == SegmentState::open && !first->use.metadata) writer_.seal(*first);
+    return first->state == SegmentState::sealed ? first : nullptr;
+  }
   for (std::size_t left = queue_.size(); left > 0; --left) {
     const SegmentId id = queue_.front();
     queue_.pop_front();
@@ -96,9 +100,6 @@ Segment* Reclaimer::choose() {
     if (most_dead == nullptr || segment.dead_bytes > most_dead->dead_bytes) most_dead = &segment;
   });
   if (meta_.pressed() && most_dead != nullptr && most_dead->dead_bytes != 0) return most_dead;
-  for (Segment* segment : candidates) {
-    if (segment->reclaim_first) return segment;
-  }
   // The oldest are looked at first; beyond these the sample would cost more than it gains.
   const std::size_t considered = std::min(candidates.size(), kCandidates);
   std::ranges::partial_sort(candidates,
@@ -161,8 +162,8 @@ void Reclaimer::begin(Segment& victim) {
   pick_survivors(*job_);
 }
 
-// Locked objects, then the hottest that the budget allows: used since they were stored, and more
-// recently than the middle of the segment's life.
+// Locked objects, or all where the segment is to be rewritten; then the hottest that the budget
+// allows: used since they were stored, and more recently than the middle of the segment's life.
 void Reclaimer::pick_survivors(Job& job) {
   struct Candidate {
     EntryId id;
@@ -176,7 +177,7 @@ void Reclaimer::pick_survivors(Job& job) {
     const auto entry = context_.index.get(id, now);
     if (!entry || entry->state.location.segment != job.victim->id) continue;
     oldest = std::min(oldest, entry->state.last_used_ticks);
-    if (entry->locked) {
+    if (entry->locked || job.victim->rewrite) {
       job.survivors.push_back(id);
     } else if (entry->state.hits > 0) {
       hot.push_back({id, entry->state.last_used_ticks, entry->state.location.payload_bytes});

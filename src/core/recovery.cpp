@@ -357,7 +357,7 @@ void Recovery::add(Segment& segment, std::uint64_t offset, const format::ObjectM
     // one's segment goes first, so that it cannot come back when the newer one is deleted.
     const bool newer = object.sequence >= present->state.sequence;
     Segment& older = newer ? context_.segments.at(other.segment) : segment;
-    if (older.id != (newer ? segment.id : other.segment)) older.reclaim_first = true;
+    if (older.id != (newer ? segment.id : other.segment)) context_.segments.mark_for_rewrite(older);
     if (!newer) return;
     context_.remove_object(key, true);
   }

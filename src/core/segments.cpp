@@ -70,6 +70,14 @@ void Segments::set_free(Segment& segment) {
   free_.push_back(segment.id);
 }
 
+Segment* Segments::next_rewrite() {
+  std::erase_if(rewrites_, [this](SegmentId id) {
+    const Segment* segment = find(id);
+    return segment == nullptr || !segment->rewrite;
+  });
+  return rewrites_.empty() ? nullptr : &at(rewrites_.front());
+}
+
 Segment* Segments::pop_free() {
   if (free_.empty()) return nullptr;
   Segment& segment = at(free_.front());
@@ -103,7 +111,7 @@ Segment* Segments::take(const SegmentUse& use, bool grown) {
   segment.end_bytes = format::kBlockBytes;  // past the segment header
   segment.live_payload_bytes = 0;
   segment.live_objects = 0;
-  segment.reclaim_first = false;
+  segment.rewrite = false;
   segment.entries.clear();
   segment.appending = std::make_unique<Appending>();
   return &segment;
@@ -117,6 +125,7 @@ void Segments::grow(Segment& segment, std::uint64_t bytes) {
 void Segments::put_back(Segment& segment, bool released) {
   assert(segment.readers == 0 && segment.live_objects == 0);
   segment.appending.reset();
+  segment.rewrite = false;
   std::vector<EntryId>().swap(segment.entries);
   std::vector<DeadCopy>().swap(segment.dead);
   dead_bytes_ -= std::exchange(segment.dead_bytes, 0);

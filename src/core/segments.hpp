@@ -67,9 +67,11 @@ struct Segment {
   std::uint64_t end_bytes = 0;  // where the next record goes
   std::uint64_t live_payload_bytes = 0;
   std::uint32_t live_objects = 0;
-  std::uint32_t readers = 0;     // reads in flight: it may be emptied, not freed
-  bool recycled = false;         // this life rewrites space that was there before
-  bool reclaim_first = false;    // holds copies that newer segments hold too (crash in reclaim)
+  std::uint32_t readers = 0;  // reads in flight: it may be emptied, not freed
+  bool recycled = false;      // this life rewrites space that was there before
+  // Holds copies that nothing remembers: of a failed write, or of a reclaim cut short by a crash.
+  // Its live objects are written anew and it is freed before any other segment is.
+  bool rewrite = false;
   std::vector<EntryId> entries;  // of objects written here; some may have gone since
   std::vector<DeadCopy> dead;
   std::uint64_t dead_bytes = 0;          // of their records in the metadata log
@@ -115,6 +117,12 @@ class Segments {
   std::vector<SegmentId> take_emptied() { return std::exchange(emptied_, {}); }
   void note_emptied(SegmentId id) { emptied_.push_back(id); }
 
+  void mark_for_rewrite(Segment& segment) {
+    if (!std::exchange(segment.rewrite, true)) rewrites_.push_back(segment.id);
+  }
+  // The first one that is still marked, or nullptr.
+  Segment* next_rewrite();
+
   // The medium is full before the budget is: allocate no more until restore_budget().
   void shrink_budget() { budget_ = std::min(budget_, allocated_); }
   void restore_budget() { budget_ = full_budget_; }
@@ -139,6 +147,7 @@ class Segments {
   std::vector<std::unique_ptr<Segment>> table_;
   std::uint64_t dead_bytes_ = 0;
   std::vector<SegmentId> emptied_;
+  std::vector<SegmentId> rewrites_;
   std::deque<SegmentId> free_;    // oldest first
   std::vector<SegmentId> gone_;   // ids that were released
   std::uint32_t never_used_ = 0;  // ids from here on have not been used

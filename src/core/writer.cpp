@@ -245,7 +245,11 @@ void Writer::batch_done(Batch batch, std::error_code error) {
   Appending& appending = *segment.appending;
   in_flight_bytes_ -= batch.bytes;
   for (Buffer& block : batch.blocks) context_.blocks.give(std::move(block));
-  if (error) appending.failed = true;
+  if (error) {
+    appending.failed = true;
+    // Until it is sealed without these records. The metadata log replaces its segment by itself.
+    if (!segment.use.metadata) context_.segments.mark_for_rewrite(segment);
+  }
   for (InFlightRecord& record : batch.records) {
     const auto it = std::ranges::lower_bound(appending.window, record.offset_bytes, {},
                                              &Appending::InFlight::offset_bytes);

@@ -105,7 +105,13 @@ void Writer::sealed(Segment& segment, std::error_code error) {
         "full",
         segment.id.value, context_.backend.describe(), error.message());
   }
-  auto finish = [this, &segment](std::error_code flushed) {
+  const bool in_order = !error && !segment.appending->summary_lost;
+  auto finish = [this, &segment, in_order](std::error_code flushed) {
+    if (in_order && !flushed) {
+      segment.rewrite = false;
+    } else {
+      context_.segments.mark_for_rewrite(segment);
+    }
     context_.backend.seal(segment.id, segment.end_bytes);
     segment.state = SegmentState::sealed;
     segment.appending.reset();

@@ -48,6 +48,10 @@ class MemBackend final : public Backend {
     // Asked for every request before it is carried out; an error fails it without effect.
     std::function<std::error_code(const IoRequest&)> fault;
     std::function<std::error_code()> allocate_fault;
+    // Asked after it was carried out: the error is reported though the bytes are there.
+    std::function<std::error_code(const IoRequest&)> late_fault;
+    // Requests for which this is true stay in the queue.
+    std::function<bool(const IoRequest&)> hold;
   };
 
   MemBackend(std::shared_ptr<Medium> medium, Config config)
@@ -111,11 +115,20 @@ class MemBackend final : public Backend {
       woken_ = false;
     }
     std::size_t count = 0;
+    std::deque<IoRequest> held;
     while (count < out.size() && !queue_.empty()) {
       const IoRequest request = queue_.front();
       queue_.pop_front();
-      out[count++] = {request.user_data, carry_out(request)};
+      if (config_.hold && config_.hold(request)) {
+        held.push_back(request);
+        continue;
+      }
+      std::error_code error = carry_out(request);
+      if (!error && config_.late_fault) error = config_.late_fault(request);
+      out[count++] = {request.user_data, error};
     }
+    queue_.insert(queue_.end(), held.begin(), held.end());
+    if (count == 0 && !held.empty()) changed_.wait_for(lock, std::chrono::milliseconds(1));
     return count;
   }
   void wake() override {

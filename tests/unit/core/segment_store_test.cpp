@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "core_test.hpp"
+#include "format/layout.hpp"
 
 namespace fdpstore::test {
 namespace {
@@ -106,6 +107,73 @@ TEST_F(SegmentStore, FailedWriteFailsOnlyItsStore) {
   for (std::uint64_t i = 1; i <= 3; ++i) {
     EXPECT_EQ(get(*after_crash, make_key(i), 5000), make_payload(i, 5000)) << i;
   }
+}
+
+// A store whose write failed, though its bytes are on the medium, must not come back after the key
+// was stored again and deleted, however many segments have been freed since.
+TEST_F(SegmentStore, FailedStoreStaysAwayAfterALaterDelete) {
+  std::atomic<bool> fail_next{false};
+  std::atomic<std::uint32_t> bad_segment{UINT32_MAX};
+  config.late_fault = [&](const IoRequest& request) {
+    const bool payload_write = request.op == IoOp::write && request.spans.size() > 1;
+    if (!payload_write || !fail_next.exchange(false)) return std::error_code{};
+    bad_segment = request.segment.value;
+    return std::make_error_code(std::errc::io_error);
+  };
+  config.fault = [&](const IoRequest& request) {  // summary and footer fail, too
+    return request.op == IoOp::write && request.segment.value == bad_segment
+               ? std::make_error_code(std::errc::io_error)
+               : std::error_code{};
+  };
+  auto store = open();
+  put(*store, make_key(7, "a"), make_payload(7, 5000));  // acknowledged, in the same segment
+  fail_next = true;
+  ASSERT_EQ(put(*store, make_key(1, "a"), make_payload(1, 5000)), KeyStatus::failed);
+  ASSERT_EQ(put(*store, make_key(1, "a"), make_payload(1, 5000)), KeyStatus::stored);
+  for (std::uint64_t i = 100; i < 120; ++i) put(*store, make_key(i, "a"), make_payload(i, 100000));
+  ASSERT_EQ(erase(*store, make_key(1, "a")), 5000U);
+  for (std::uint64_t i = 100; i < 120; ++i) erase(*store, make_key(i, "a"));
+  // Enough deletes, one by one, for the metadata log to be rewritten without what no longer counts.
+  for (std::uint64_t i = 200; i < 500; ++i) put(*store, make_key(i, "a"), make_payload(i, 10));
+  for (std::uint64_t i = 200; i < 500; ++i) erase(*store, make_key(i, "a"));
+  config.fault = nullptr;
+  auto after_crash = open(medium->snapshot());
+  EXPECT_FALSE(present(*after_crash, make_key(1, "a")));
+  EXPECT_EQ(get(*after_crash, make_key(7, "a"), 5000), make_payload(7, 5000));
+}
+
+// Between taking a freed segment and writing its new header, the old header is all there is: the
+// record that it is dead must not get lost when the metadata log is rewritten in that time.
+TEST_F(SegmentStore, DeletedObjectsStayAwayWhileTheirSegmentIsTakenAgain) {
+  std::atomic<bool> holding{false};
+  config.hold = [&](const IoRequest& request) {
+    if (!holding || request.op != IoOp::write || request.offset_bytes != 0) return false;
+    format::SegmentHeader header;
+    std::memcpy(&header, request.spans[0].iov_base, sizeof(header));
+    return header.kind == static_cast<std::uint16_t>(format::SegmentKind::data);
+  };
+  options.capacity_bytes = 65U << 20;  // four open segments
+  auto store = open();
+  for (std::uint64_t i = 200; i < 700; ++i) put(*store, make_key(i), make_payload(i, 10));
+  for (std::uint64_t i = 0; i < 30; ++i) put(*store, make_key(i), make_payload(i, 100000));
+  for (std::uint64_t i = 0; i < 30; ++i) ASSERT_EQ(erase(*store, make_key(i)), 100000U);
+  holding = true;
+  // One store for each of several tenants: they take segments that were freed.
+  std::vector<ObjectKey> keys;
+  const auto payload = make_payload(1, 100);
+  for (std::uint64_t i = 0; i < 16; ++i) {
+    keys.push_back(make_key(1000 + i, "tenant" + std::to_string(i)));
+  }
+  for (const ObjectKey& key : keys) {
+    const PutItem item{key.ref(), payload, std::nullopt, {}};
+    ASSERT_TRUE(store->submit_put({&item, 1}));
+  }
+  for (std::uint64_t i = 200; i < 700; ++i) erase(*store, make_key(i));
+  {
+    auto after_crash = open(medium->snapshot());
+    for (std::uint64_t i = 0; i < 30; ++i) EXPECT_FALSE(present(*after_crash, make_key(i))) << i;
+  }
+  holding = false;
 }
 
 TEST_F(SegmentStore, TenTimesTheCapacityStaysInside) {
