@@ -153,10 +153,8 @@ TEST_P(Damage, FlippedByteWhileClosedIsNeverWrongBytes) {
     restore();
     flip_byte(path() / spot.file, spot.offset);
     open();
-    if (HasFatalFailure()) return;
     misses += expect_never_wrong();
     reopen();
-    if (HasFatalFailure()) return;
     expect_all_right();
     close();
     if (HasFailure()) return;  // one spot says enough
@@ -230,7 +228,6 @@ TEST_P(Damage, TruncatedFileIsNeverWrongBytes) {
       }
       opened->reset();
       open();
-      if (HasFatalFailure()) return;
       misses += expect_never_wrong();
       close();
       if (HasFailure()) return;
@@ -260,7 +257,6 @@ TEST_P(Damage, SwappedFilesAreNeverWrongBytes) {
       }
       opened->reset();
       open();
-      if (HasFatalFailure()) return;
       (void)expect_never_wrong();
       reopen();
       expect_all_right();
@@ -280,7 +276,6 @@ TEST_P(Damage, RemovedFileIsAMiss) {
     if (!opened) continue;  // the superblock: refused below, in open_test.cpp
     opened->reset();
     open();
-    if (HasFatalFailure()) return;
     (void)expect_never_wrong();
     close();
     if (HasFailure()) return;
@@ -342,7 +337,6 @@ TEST_P(Damage, DamagedAttributeIsNeverWrongBytes) {
         ASSERT_EQ(::setxattr((path() / file).c_str(), name.c_str(), value, size, 0), 0);
         value[i] = static_cast<char>(value[i] ^ 0x10);
         open();
-        if (HasFatalFailure()) return;
         (void)expect_never_wrong();
         reopen();
         expect_all_right();

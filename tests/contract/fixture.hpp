@@ -8,6 +8,8 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <ostream>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,6 +20,15 @@
 #include "support/files.hpp"
 #include "support/keys.hpp"
 #include "support/variants.hpp"
+
+namespace fdpstore {
+
+inline void PrintTo(KeyStatus status, std::ostream* out) {
+  static constexpr const char* kNames[] = {"miss", "hit", "stored", "present", "failed"};
+  *out << kNames[static_cast<std::size_t>(status)];
+}
+
+}  // namespace fdpstore
 
 namespace fdpstore::test {
 
@@ -44,10 +55,11 @@ class StoreTest : public ::testing::TestWithParam<Variant> {
   [[nodiscard]] std::filesystem::path path() const { return dir_.path() / "store"; }
   [[nodiscard]] Options options() const { return small_options(variant(), path()); }
 
+  // Throws when it cannot: nothing in a test makes sense then.
   void open(const Options& options) {
     close();
     auto opened = open_store(options);
-    ASSERT_TRUE(opened.has_value()) << opened.error().message();
+    if (!opened) throw std::runtime_error("open_store: " + opened.error().message());
     store_ = std::move(*opened);
     client_ = std::make_unique<Client>(*store_);
     options_ = options;

@@ -36,15 +36,18 @@ class SmallFileSystem {
   [[nodiscard]] bool mounted() const { return mounted_; }
   [[nodiscard]] const std::filesystem::path& path() const { return mount_point_; }
 
-  // Leaves about `bytes` free by one large file, `filler()`.
+  // Leaves at most `bytes` free, and a few blocks less for what describes the file, filler().
   void fill_up_to(std::uint64_t bytes) const {
-    const auto free = std::filesystem::space(mount_point_).available;
-    if (free <= bytes) return;
     const File file(filler(), O_CREAT | O_RDWR);
-    if (const int error = ::posix_fallocate(file.fd(), 0, static_cast<off_t>(free - bytes));
-        error != 0) {
-      errno = error;
-      throw_errno("posix_fallocate");
+    constexpr std::uint64_t kStep = 64 * 1024;
+    for (std::uint64_t size = 0;; size += kStep) {
+      if (std::filesystem::space(mount_point_).available <= bytes + kStep) return;
+      const int error = ::posix_fallocate(file.fd(), static_cast<off_t>(size), kStep);
+      if (error == ENOSPC) return;
+      if (error != 0) {
+        errno = error;
+        throw_errno("posix_fallocate");
+      }
     }
   }
   [[nodiscard]] std::filesystem::path filler() const { return mount_point_ / "filler"; }
