@@ -154,6 +154,15 @@ Result<void> ObjectDirectory::probe(unsigned workers) {
       }
     }
   }
+  if (options_.read_only) {
+    placement_ = {.asked = options_.write_mode,
+                  .strictness = options_.placement,
+                  .effective = WriteMode::plain,
+                  .mechanism = std::string(io::to_string(io::WriteHintMechanism::none)),
+                  .reaches_device = false,
+                  .reason = "opened read-only: nothing is written, so nothing was tried"};
+    return {};
+  }
   auto placement = backends::choose_file_placement(
       {.path = path_, .write_mode = options_.write_mode, .strictness = options_.placement},
       *file_system, hint_);

@@ -471,7 +471,9 @@ class Object(Layouts, Case):
     def test_empty_directory_is_an_empty_store(self) -> None:
         self.path.mkdir()
         self.assertEqual(self.run_cli("ls", self.path, "--json").stdout, "")
-        self.assertEqual(self.report("stat", self.path)["live_objects"], 0)
+        status = self.report("stat", self.path)
+        self.assertEqual(status["live_objects"], 0)
+        self.assertIn("read-only", status["placement"]["reason"])
         self.assertEqual(list(self.path.iterdir()), [])
 
 
