@@ -267,11 +267,13 @@ def adapter_config(args: argparse.Namespace, store: Path, workload: Workload) ->
     """What a user passes to LMCache as --l2-adapter."""
     if args.adapter_json:
         return json.loads(args.adapter_json.replace("{path}", str(store)))
+    chunk_bytes = args.chunk_kib << 10
     params: dict[str, Any] = {"base_path": str(store), "layout": args.layout}
+    params["max_object_bytes"] = chunk_bytes  # small objects allow small segments, so more streams
     if args.capacity is not None:
         params["capacity_bytes"] = args.capacity
     elif args.layout != "object":
-        wanted = workload.distinct * (args.chunk_kib << 10) * 3 // 2
+        wanted = workload.distinct * chunk_bytes * 3 // 2
         params["capacity_bytes"] = -(-max(wanted, 1 << 30) // (64 << 20)) * (64 << 20)
     if args.policy is not None:
         params["policy"] = args.policy

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import Any
+
+MAX_STREAMS = 6  # listed by name
 
 
 def render(report: dict[str, Any], command: str) -> str:
@@ -37,7 +38,7 @@ def render(report: dict[str, Any], command: str) -> str:
         ("", f"in {report['path']}"),
         *streams(store["adapter"]),
         *placement(status),
-        *[("note", warning) for warning in status.get("warnings", [])],
+        *[("note", warning) for warning in warnings(status)],
     ]
     width = max(len(label) for label, _ in rows) + 2
     lines = ["", *(f"  {label:<{width}}{text}" for label, text in rows), ""]
@@ -84,13 +85,23 @@ def missed(report: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def streams(status: dict[str, Any]) -> list[tuple[str, str]]:
-    rows = []
-    for stream in status.get("streams", []):
-        if stream["written_bytes"]:
-            note = f"; {stream['note']}" if stream["note"] else ""
-            text = f"{stream['name']}: {stream['written_bytes'] / 1e9:.2f} GB"
-            rows.append(f"{text}, lifetime {stream['lifetime']}, handle {stream['handle']}{note}")
+    used = [stream for stream in status.get("streams", []) if stream["written_bytes"]]
+    used.sort(key=lambda stream: -stream["written_bytes"])
+    rows = [
+        f"{stream['name']}: {stream['written_bytes'] / 1e9:.2f} GB, "
+        f"lifetime {stream['lifetime']}, handle {stream['handle']}"
+        for stream in used[:MAX_STREAMS]
+    ]
+    if len(used) > MAX_STREAMS:
+        rows.append(f"and {len(used) - MAX_STREAMS} with less")
+    rows += dict.fromkeys(stream["note"] for stream in used if stream["note"])
     return [("streams" if not i else "", row) for i, row in enumerate(rows)]
+
+
+def warnings(status: dict[str, Any]) -> list[str]:
+    """But for those that stand with the streams."""
+    notes = {stream["note"] for stream in status.get("streams", [])}
+    return [warning for warning in status.get("warnings", []) if warning not in notes]
 
 
 def placement(status: dict[str, Any]) -> list[tuple[str, str]]:
@@ -102,18 +113,18 @@ def placement(status: dict[str, Any]) -> list[tuple[str, str]]:
         ("placement asked", f"{real['asked']}, {real['strictness']}"),
         ("effective", f"{real['effective']} ({real['mechanism']}), {device}"),
         ("", real["reason"]),
+        ("I/O", "O_DIRECT" if status["direct_io"] else "buffered: loads may come from memory"),
     ]
 
 
 def next_steps(report: dict[str, Any], command: str) -> list[str]:
     params = report["l2_adapter"].get("adapter_params", {})
+    if not params:
+        return []
     options = [f"--{key.replace('_', '-')} {shlex.quote(str(params[key]))}" for key in params]
-    lines = []
-    if params:
-        lines += [
-            "Next: use it with your LMCache server. This prints its --l2-adapter value:",
-            f"  {command} configure {' '.join(options)}",
-            f"  lmcache server … --l2-adapter {shlex.quote(json.dumps(report['l2_adapter']))}",
-            f"Look inside:  {command} stat {report['path']}",
-        ]
-    return lines
+    return [
+        "Next, with a directory and a capacity of your own:",
+        "  lmcache server --l1-size-gb 20 --eviction-policy LRU --l2-adapter \\",
+        f'    "$({command} configure {" ".join(options)})"',
+        f"Look inside: {command} stat {shlex.quote(report['path'])}",
+    ]
