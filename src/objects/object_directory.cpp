@@ -20,8 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kLockFile[] = ".fdpstore.lock";
-
 // A system error in words that say what to do.
 Error explain(const Error& error, const std::string& path) {
   std::string remedy;

@@ -27,6 +27,9 @@
 
 namespace fdpstore::objects {
 
+// In every directory that was opened for writing.
+inline constexpr char kLockFile[] = ".fdpstore.lock";
+
 enum class FileVerdict : std::uint8_t {
   absent,
   good,        // an object, as far as was looked

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <filesystem>
 
 #include <fmt/format.h>
 #include <boost/json/parse.hpp>
@@ -15,6 +16,7 @@
 #include "core/sizing.hpp"
 #include "fdpstore/backend.hpp"
 #include "format/codec.hpp"
+#include "objects/object_directory.hpp"
 #include "store/served_store.hpp"
 
 namespace fdpstore::store {
@@ -90,6 +92,14 @@ Result<FoundStore> find_store(const std::string& path) {
                 fmt::format("{} holds {} segment files and no superblock; restore the file "
                             "\"superblock\" from a backup",
                             path, content->segment_files));
+  }
+  std::error_code ignored;
+  if (content->foreign_entries > 0 && content->lmcache_objects == 0 &&
+      !std::filesystem::exists(std::filesystem::path(path) / objects::kLockFile, ignored)) {
+    return fail(Errc::foreign,
+                fmt::format("{} holds no store and no objects of LMCache's fs, but {}; name the "
+                            "base_path of a store",
+                            path, content->describe()));
   }
   auto name = socket_name_of_directory(path);
   if (!name) return fail(std::move(name.error()));

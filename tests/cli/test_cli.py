@@ -399,6 +399,7 @@ class Layouts:
         for command in ("stat", "ls", "fsck"):
             self.assertIn("missing", self.fails(command, self.scratch / "missing"))
             self.assertIn(str(file), self.fails(command, file))
+            self.assertIn("holds no store", self.fails(command, self.scratch))
 
     def damage_one_object(self) -> None:
         """Flips a byte of the payload of object 7, wherever it lies."""
