@@ -20,7 +20,8 @@ void WorkerPool::enqueue(Lane lane, const std::shared_ptr<Batch>& batch) {
 }
 
 bool WorkerPool::submit(Lane lane, const std::shared_ptr<Batch>& batch) {
-  const std::size_t chunks = (batch->count + batch->chunk - 1) / batch->chunk;
+  // An empty task takes a turn as well.
+  const auto chunks = std::max<std::size_t>((batch->count + batch->chunk - 1) / batch->chunk, 1);
   std::size_t helpers = std::min(chunks, threads_.size());
   {
     const std::lock_guard lock(mutex_);

@@ -1,0 +1,217 @@
+// What the tests of layout `object` share: a directory of their own, keys, a policy, blocking
+// calls.
+//
+// Thread:  as the store; the fixture itself belongs to the test's thread.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+
+#include "fdpstore/store.hpp"
+#include "io/unique_fd.hpp"
+#include "objects/names.hpp"
+#include "objects/object_store.hpp"
+
+namespace fdpstore::objects {
+
+namespace fs = std::filesystem;
+using Bytes = std::vector<std::byte>;
+
+class TempDirectory {
+ public:
+  TempDirectory() {
+    std::string pattern = (fs::temp_directory_path() / "fdpstore-objects-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) != nullptr) path_ = pattern;
+  }
+  ~TempDirectory() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  TempDirectory(const TempDirectory&) = delete;
+  TempDirectory& operator=(const TempDirectory&) = delete;
+  [[nodiscard]] std::string path() const { return path_; }
+  [[nodiscard]] std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+// One stream per KV rank parity, so that placement can be seen in the inode's hint.
+class ParityPolicy final : public Policy {
+ public:
+  ParityPolicy() {
+    streams_ = {{"even", Lifetime::short_lived, 0, ""}, {"odd", Lifetime::extreme, 1, ""}};
+  }
+  std::string_view name() const override { return "parity"; }
+  std::string_view description() const override { return "for tests"; }
+  const std::vector<StreamSpec>& streams() const override { return streams_; }
+  StreamId survivors() const override { return {0}; }
+  double reinsert_budget() const override { return 0; }
+  Lifetime metadata_lifetime() const override { return Lifetime::not_set; }
+  bool metadata_separate() const override { return false; }
+  StreamId place(const ObjectFacts& object) override {
+    ++version_;
+    if (object.explicit_stream)
+      return {static_cast<std::uint16_t>(*object.explicit_stream == "odd")};
+    const std::uint32_t rank = object.explicit_rank.value_or(rank_of(object.key.kv_rank));
+    return {static_cast<std::uint16_t>(rank % 2)};
+  }
+  std::uint64_t state_version() const override { return version_; }
+  std::string save_state() const override { return fmt::format("parity {}", version_); }
+  bool restore_state(std::string_view state) override {
+    if (!state.starts_with("parity ")) return false;
+    version_ = std::stoull(std::string(state.substr(7)));
+    restored = version_;
+    return true;
+  }
+  inline static std::uint64_t restored = 0;
+
+ private:
+  std::vector<StreamSpec> streams_;
+  std::uint64_t version_ = 0;
+};
+
+inline ObjectKey make_key(std::uint64_t number, const std::string& model = "org/model",
+                          const std::string& salt = "") {
+  ObjectKey key;
+  for (unsigned i = 0; i < 32; ++i) {
+    key.chunk_hash.push_back(static_cast<std::byte>((number >> (8 * (i % 8))) ^ (i * 7)));
+  }
+  key.model_name = model;
+  key.kv_rank = 0x01000001;
+  key.cache_salt = salt;
+  return key;
+}
+
+inline Bytes make_bytes(std::size_t size, std::uint64_t seed) {
+  Bytes bytes(size);
+  std::mt19937_64 random(seed);
+  for (std::size_t i = 0; i < size; i += 8) {
+    const std::uint64_t value = random();
+    std::memcpy(bytes.data() + i, &value, std::min<std::size_t>(8, size - i));
+  }
+  return bytes;
+}
+
+inline std::string file_name(const ObjectKey& key) {
+  NameBuilder builder;
+  return builder.build(key.ref())->file;
+}
+
+// Waits for one task of `kind`, however long it takes.
+inline TaskResult wait_for(Store& store, TaskKind kind, TaskId id) {
+  while (true) {
+    for (TaskResult& result : store.take_completed(kind)) {
+      if (result.id == id) return std::move(result);
+    }
+    pollfd wait{.fd = store.event_fd(kind), .events = POLLIN, .revents = 0};
+    ::poll(&wait, 1, 1000);
+    io::drain_event_fd(wait.fd);
+  }
+}
+
+inline TaskResult put(Store& store, const ObjectKey& key, std::span<const std::byte> bytes,
+                      std::string_view stream = "") {
+  const PutItem item{
+      .key = key.ref(), .bytes = bytes, .explicit_rank = {}, .explicit_stream = stream};
+  return wait_for(store, TaskKind::put, *store.submit_put({&item, 1}));
+}
+inline TaskResult get(Store& store, const ObjectKey& key, std::span<std::byte> buffer) {
+  const GetItem item{.key = key.ref(), .buffer = buffer};
+  return wait_for(store, TaskKind::get, *store.submit_get({&item, 1}));
+}
+inline KeyStatus look(Store& store, const ObjectKey& key, bool lock = false) {
+  const KeyRef ref = key.ref();
+  return wait_for(store, TaskKind::lookup, *store.submit_lookup({&ref, 1}, lock)).keys.at(0);
+}
+inline std::optional<std::uint64_t> erase(Store& store, const ObjectKey& key) {
+  const KeyRef ref = key.ref();
+  return store.erase({&ref, 1}).value().at(0);
+}
+// What a get returns, or nothing.
+inline std::optional<Bytes> fetch(Store& store, const ObjectKey& key, std::size_t size) {
+  Bytes buffer(size, std::byte{0xEE});
+  if (get(store, key, buffer).keys.at(0) != KeyStatus::hit) return std::nullopt;
+  return buffer;
+}
+
+inline Result<std::unique_ptr<Store>> try_open(const Options& options,
+                                               std::unique_ptr<Lineage> lineage = nullptr) {
+  return open_object_store(options, std::make_unique<ParityPolicy>(), std::move(lineage));
+}
+inline std::unique_ptr<Store> open(const Options& options,
+                                   std::unique_ptr<Lineage> lineage = nullptr) {
+  auto store = try_open(options, std::move(lineage));
+  EXPECT_TRUE(store) << store.error().message();
+  return store ? std::move(*store) : nullptr;
+}
+inline Options options_for(const TempDirectory& directory) {
+  Options options;
+  options.base_path = directory.path();
+  return options;
+}
+
+inline void write_file(const std::string& path, std::span<const std::byte> bytes) {
+  std::ofstream out(path, std::ios::binary);
+  out.write(reinterpret_cast<const char*>(bytes.data()),
+            static_cast<std::streamsize>(bytes.size()));
+}
+inline Bytes read_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  const std::string text((std::istreambuf_iterator<char>(in)), {});
+  const auto bytes = std::as_bytes(std::span(text));
+  return {bytes.begin(), bytes.end()};
+}
+inline void flip_byte(const std::string& path, std::size_t offset) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(static_cast<std::streamoff>(offset));
+  const char flipped = static_cast<char>(file.get() ^ 0x40);
+  file.seekp(static_cast<std::streamoff>(offset));
+  file.put(flipped);
+}
+// Allocated bytes of everything below `path`, as du counts them.
+inline std::uint64_t disk_usage(const std::string& path) {
+  struct stat info{};
+  std::uint64_t bytes = ::stat(path.c_str(), &info) == 0 ? info.st_blocks * 512ULL : 0;
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(path, error), end; !error && it != end;
+       it.increment(error)) {
+    if (::lstat(it->path().c_str(), &info) == 0) bytes += info.st_blocks * 512ULL;
+  }
+  return bytes;
+}
+inline std::size_t count_files(const std::string& path, std::string_view ending) {
+  std::size_t count = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(path)) {
+    if (entry.is_regular_file() && entry.path().string().ends_with(ending)) ++count;
+  }
+  return count;
+}
+
+template <class Condition>
+bool eventually(const Condition& condition) {
+  for (int i = 0; i < 500; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+}  // namespace fdpstore::objects
