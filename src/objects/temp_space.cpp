@@ -77,54 +77,62 @@ Result<std::string> temp_path(const std::string& base_path, const std::string& r
 Result<std::unique_ptr<TempSpace>> TempSpace::open(const Options& options) {
   auto path = temp_path(options.base_path, options.relative_dir);
   if (!path) return fail(path.error());
-  std::error_code error;
-  fs::create_directories(*path, error);
-  if (error) return fail(Error{error, fmt::format("cannot make the directory {}", *path)});
-  auto root = io::open_file(*path, O_RDONLY | O_DIRECTORY);
-  if (!root) return fail(root.error());
-  spread_subdirectories(root->get());
-  std::unique_ptr<TempSpace> space(new TempSpace(options, std::move(*path), std::move(*root)));
+  std::unique_ptr<TempSpace> space(new TempSpace(options, std::move(*path)));
+  if (auto made = space->make_root(); !made) return fail(made.error());
   for (Slot& slot : space->slots_) {
-    if (auto made = space->move_on(slot); !made) return fail(made.error());
+    if (auto moved = space->move_on(slot); !moved) return fail(moved.error());
   }
   struct stat info{};
   for (const Slot& slot : space->slots_) {
     if (::fstat(slot.directory->get(), &info) != 0) continue;
     space->allocated_bytes_ += static_cast<std::uint64_t>(info.st_blocks) * 512;
   }
-  if (::fstat(space->root_.get(), &info) == 0) {
+  if (::stat(space->path_.c_str(), &info) == 0) {
     space->allocated_bytes_ += static_cast<std::uint64_t>(info.st_blocks) * 512;
   }
   return space;
 }
 
+TempSpace::TempSpace(Options options, std::string path)
+    : options_(std::move(options)), path_(std::move(path)), slots_(options_.workers) {
+  std::random_device random;
+  id_ = fmt::format("{:08x}{:08x}", random(), random());
+}
+
 TempSpace::~TempSpace() {
   for (const Slot& slot : slots_) {
-    if (slot.directory) ::unlinkat(root_.get(), slot.directory_name.c_str(), AT_REMOVEDIR);
+    if (slot.directory) ::rmdir(slot.path.c_str());
   }
   // Fails while another process uses it, which is what we want; the caller's own directory stays.
   if (options_.relative_dir.empty()) ::rmdir(path_.c_str());
 }
 
-TempSpace::TempSpace(Options options, std::string path, io::UniqueFd root)
-    : options_(std::move(options)),
-      path_(std::move(path)),
-      root_(std::move(root)),
-      slots_(options_.workers) {
-  std::random_device random;
-  id_ = fmt::format("{:08x}{:08x}", random(), random());
+Result<void> TempSpace::make_root() const {
+  std::error_code error;
+  fs::create_directories(path_, error);
+  if (error) return fail(Error{error, fmt::format("cannot make the directory {}", path_)});
+  const auto root = io::open_file(path_, O_RDONLY | O_DIRECTORY);
+  if (!root) return fail(root.error());
+  spread_subdirectories(root->get());
+  return {};
 }
 
 Result<void> TempSpace::move_on(Slot& slot) {
-  auto name = fmt::format("{}-{}", id_, next_directory_++);
-  if (::mkdirat(root_.get(), name.c_str(), kDirectoryMode) != 0) {
-    return fail_errno(errno, fmt::format("cannot make the directory {}/{}", path_, name));
+  auto path = fmt::format("{}/{}-{}", path_, id_, next_directory_++);
+  if (::mkdir(path.c_str(), kDirectoryMode) != 0) {
+    if (errno != ENOENT)
+      return fail_errno(errno, fmt::format("cannot make the directory {}", path));
+    // Somebody has tidied up: another process that closed, or a person.
+    if (auto made = make_root(); !made) return made;
+    if (::mkdir(path.c_str(), kDirectoryMode) != 0) {
+      return fail_errno(errno, fmt::format("cannot make the directory {}", path));
+    }
   }
-  auto directory = io::open_at(root_.get(), path_, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  auto directory = io::open_file(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!directory) return fail(directory.error());
-  if (slot.directory) ::unlinkat(root_.get(), slot.directory_name.c_str(), AT_REMOVEDIR);
+  if (slot.directory) ::rmdir(slot.path.c_str());
   slot.directory = std::make_shared<const io::UniqueFd>(std::move(*directory));
-  slot.directory_name = std::move(name);
+  slot.path = std::move(path);
   slot.slow_creates = 0;
   slot.since = Clock::now();
   return {};
@@ -145,7 +153,7 @@ Result<TempFile> TempSpace::create(unsigned worker, int flags) {
       return TempFile(std::move(fd), slot.directory, name);
     }
     const int error = errno;
-    // Somebody has tidied up our directory.
+    // Our directory is gone.
     if (error != ENOENT || again) {
       return fail_errno(error, fmt::format("cannot make a file in {}", path_));
     }

@@ -71,20 +71,20 @@ class TempSpace {
  private:
   struct Slot {
     std::shared_ptr<const io::UniqueFd> directory;
-    std::string directory_name;
+    std::string path;  // of the directory
     std::uint64_t next_file = 0;
     unsigned slow_creates = 0;  // in a row
     std::chrono::steady_clock::time_point since;
   };
-  TempSpace(Options options, std::string path, io::UniqueFd root);
+  TempSpace(Options options, std::string path);
 
+  [[nodiscard]] Result<void> make_root() const;
   [[nodiscard]] Result<void> move_on(Slot& slot);
 
   Options options_;
   std::string path_;
   std::string id_;
   std::atomic<std::uint64_t> next_directory_{0};
-  io::UniqueFd root_;
   std::vector<Slot> slots_;
   std::uint64_t allocated_bytes_ = 0;
 };
