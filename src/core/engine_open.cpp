@@ -169,8 +169,9 @@ Result<void> Engine::make_parts() {
   reader_ = std::make_unique<Reader>(*context_);
   meta_ = std::make_unique<MetaLog>(
       *context_, *writer_,
-      SegmentUse{
-          .handle = data_handles_, .lifetime = policy_->metadata_lifetime(), .metadata = true});
+      SegmentUse{.handle = policy_->metadata_separate() ? data_handles_ : 0,
+                 .lifetime = policy_->metadata_lifetime(),
+                 .metadata = true});
   reclaimer_ = std::make_unique<Reclaimer>(*context_, *writer_, *reader_, *meta_, *policy_);
   return {};
 }

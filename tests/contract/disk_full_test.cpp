@@ -40,7 +40,9 @@ TEST_P(DiskFull, FailsThatStoreOnlyAndRecovers) {
   KeyStatus status = KeyStatus::stored;
   while (n < 200 && status == KeyStatus::stored) {
     status = put(n, size);
-    if (status == KeyStatus::stored) ASSERT_EQ(lookup(n++, true), KeyStatus::hit);
+    if (status == KeyStatus::stored) {
+      ASSERT_EQ(lookup(n++, true), KeyStatus::hit);
+    }
   }
   ASSERT_EQ(status, KeyStatus::failed) << "more was stored than the disk holds";
   EXPECT_EQ(last_error().code, std::errc::no_space_on_device) << last_error().message();
