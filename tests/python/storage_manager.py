@@ -87,13 +87,13 @@ class Server:
     def prefetch(self, *rows: list[ObjectKey]) -> int:
         """Prefetch rows (one per rank), verify every byte; how many keys came from L2.
 
-        L1 keeps none of them, so that it never fills up with what has been read.
+        L1 keeps none of those, so that it never fills up with what has been read.
         """
         spec = PrefetchTaskSpec([GroupedObjectKeys(row, 0, self.layout) for row in rows])
         handle = self.manager.submit_prefetch_task(spec)
         assert self.manager.wait_prefetch_status(handle, WAIT_S)
         result = self.manager.query_prefetch_status(handle)
-        for row, hits in zip(rows, result.hit_cells, strict=True):
+        for row, hits, from_l2 in zip(rows, result.hit_cells, result.l2_hit_cells, strict=True):
             found = [row[i] for i in hits.get_indices_list()]
             if not found:
                 continue
@@ -101,7 +101,7 @@ class Server:
                 for key, obj in zip(found, objects, strict=True):
                     assert bytes(obj.byte_array) == payload(key, self.size), f"{key} is wrong"
             self.manager.finish_read_prefetched(found)
-            self.manager.delete_l1_keys(found)
+            self.manager.delete_l1_keys([row[i] for i in from_l2.get_indices_list()])
         return result.l2_hit_count
 
 

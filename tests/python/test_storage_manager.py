@@ -107,8 +107,8 @@ def test_controllers_store_and_prefetch_at_the_same_time(start, options):
         server.prefetch(batch)  # hits or not, whatever comes back is verified
     writer.join()
     assert failures == []
+    server.drop_from_l1([key for batch in batches for key in batch])
     for batch in batches:
-        server.drop_from_l1(batch)
         assert server.prefetch(batch) == 16
 
 
