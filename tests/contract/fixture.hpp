@@ -91,7 +91,7 @@ class StoreTest : public ::testing::TestWithParam<Variant> {
     const Buffer buffer = payload(size, seed);
     const TaskResult result = put_bytes(key, buffer.span());
     if (result.error) last_error_ = *result.error;
-    return result.keys.empty() ? KeyStatus::failed : result.keys[0];
+    return result.keys.at(0);
   }
   KeyStatus put(std::uint64_t n, std::size_t size) { return put(make_key(n), size, n); }
 
@@ -99,7 +99,7 @@ class StoreTest : public ::testing::TestWithParam<Variant> {
     const GetItem item{.key = key.ref(), .buffer = buffer};
     const TaskResult result = expect_done(client().get({&item, 1}));
     if (result.error) last_error_ = *result.error;
-    return result.keys.empty() ? KeyStatus::failed : result.keys[0];
+    return result.keys.at(0);
   }
   // A hit with other bytes than the seed's fails the test.
   KeyStatus get(const ObjectKey& key, std::size_t size, std::uint64_t seed) {
@@ -115,7 +115,7 @@ class StoreTest : public ::testing::TestWithParam<Variant> {
   KeyStatus lookup(const ObjectKey& key, bool lock = false) {
     const KeyRef ref = key.ref();
     const TaskResult result = expect_done(client().lookup({&ref, 1}, lock));
-    return result.keys.empty() ? KeyStatus::failed : result.keys[0];
+    return result.keys.at(0);
   }
   KeyStatus lookup(std::uint64_t n, bool lock = false) { return lookup(make_key(n), lock); }
   void unlock(const ObjectKey& key) {

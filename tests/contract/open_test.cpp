@@ -87,9 +87,20 @@ TEST_P(Open, ReadOnlyOpenLooksAndLeaves) {
   close();
   Options look = options();
   look.read_only = true;
+  look.exclusive = false;  // takes a lock, which looking does not
+  if (!variant().has_segments()) look.capacity_bytes = 0;
   open(look);
   expect_all_hit(1, 5, 1000);
-  EXPECT_EQ(put(10, 100), KeyStatus::failed);
+  const ObjectKey key = make_key(10);
+  const Buffer bytes = payload(100, 10);
+  const PutItem item{
+      .key = key.ref(), .bytes = bytes.span(), .explicit_rank = {}, .explicit_stream = {}};
+  const auto refused = client().put({&item, 1});
+  EXPECT_TRUE(!refused || refused->keys[0] == KeyStatus::failed);
+  const ObjectKey first = make_key(1);
+  const KeyRef ref = first.ref();
+  const auto erased = store().erase({&ref, 1});
+  EXPECT_TRUE(!erased || !erased->at(0));
   close();
   open();
   expect_all_hit(1, 5, 1000);

@@ -58,7 +58,7 @@ class Crash : public ::testing::TestWithParam<Scenario> {
     // One in six dies while it opens the store or soon after.
     const bool early = random() % 6 == 0;
     const std::uint64_t target = early ? 0 : 1 + random() % 400;
-    const auto extra = std::chrono::microseconds(random() % (early ? 40'000 : 3'000));
+    const auto extra = std::chrono::microseconds(random() % (early ? 25'000 : 3'000));
     const auto give_up = Clock::now() + std::chrono::seconds(3);
     while (shared.acknowledged < target && Clock::now() < give_up && !has_ended(child)) {
       ::sched_yield();

@@ -28,7 +28,7 @@ namespace fdpstore::test {
 
 class Client {
  public:
-  static constexpr std::chrono::seconds kPatience{60};
+  static constexpr std::chrono::seconds kPatience{30};
 
   explicit Client(Store& store)
       : store_(store), stop_fd_(::eventfd(0, EFD_CLOEXEC)), thread_([this] { run(); }) {}
