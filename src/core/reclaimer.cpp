@@ -87,6 +87,8 @@ Segment* Reclaimer::next_victim(bool stores_wait) {
   }
   if (!wanted(stores_wait)) return nullptr;
   Segment* victim = choose();
+  // Where prompts are open long, they can hold all there is.
+  if (victim == nullptr && writer_.seal_oldest_prompt()) return nullptr;
   stuck_ = victim == nullptr && freeing_ == 0 && queue_.empty();
   return victim;
 }

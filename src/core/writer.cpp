@@ -68,7 +68,8 @@ Result<Segment*> Writer::room(const SegmentUse& use, const KeyRef& key, std::uin
     }
     seal(*current);
   }
-  if (use.prompt.value != 0) make_room_for_prompt();
+  // slot_for() has added the new one already.
+  if (by_prompt_.size() > kMaxOpenPrompts) seal_oldest_prompt();
   auto opened = open_segment(use, purpose);
   if (!opened) {
     if (use.prompt.value != 0) by_prompt_.erase(use.prompt.value);
@@ -76,18 +77,6 @@ Result<Segment*> Writer::room(const SegmentUse& use, const KeyRef& key, std::uin
   }
   *slot_for(use) = *opened;
   return opened;
-}
-
-void Writer::make_room_for_prompt() {
-  if (by_prompt_.size() <= kMaxOpenPrompts) return;  // slot_for() has added the new one
-  Segment* oldest = nullptr;
-  for (const auto& [prompt, segment] : by_prompt_) {
-    if (segment == nullptr) continue;
-    if (oldest == nullptr || segment->appending->last_append_s < oldest->appending->last_append_s) {
-      oldest = segment;
-    }
-  }
-  if (oldest != nullptr) seal(*oldest);
 }
 
 Result<Segment*> Writer::open_segment(const SegmentUse& use, Purpose purpose) {

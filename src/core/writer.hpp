@@ -63,6 +63,8 @@ class Writer {
   void seal(Segment& segment);
   // Seals prompt files that nobody has added to for `prompt_idle_s`.
   void seal_idle_prompts();
+  // Seals the one that nobody has added to for longest; false when none is open.
+  bool seal_oldest_prompt();
   // Takes up an open segment found at start-up. False: another one has its place.
   bool adopt(Segment& segment);
   // Summaries of everything open, for a clean close; then `footers` are complete.
@@ -84,7 +86,6 @@ class Writer {
   struct Batch;
 
   Segment** slot_for(const SegmentUse& use);
-  void make_room_for_prompt();
   void forget(Segment& segment);
   void write_header(Segment& segment);
   void write_summary(Segment& segment);

@@ -139,6 +139,19 @@ void Writer::seal_idle_prompts() {
   for (Segment* segment : idle) seal(*segment);
 }
 
+bool Writer::seal_oldest_prompt() {
+  Segment* oldest = nullptr;
+  for (const auto& [prompt, segment] : by_prompt_) {
+    if (segment == nullptr) continue;
+    if (oldest == nullptr || segment->appending->last_append_s < oldest->appending->last_append_s) {
+      oldest = segment;
+    }
+  }
+  if (oldest == nullptr) return false;
+  seal(*oldest);
+  return true;
+}
+
 bool Writer::adopt(Segment& segment) {
   Segment** slot = slot_for(segment.use);
   if (*slot != nullptr) return false;

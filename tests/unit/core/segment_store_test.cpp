@@ -330,6 +330,19 @@ TEST_F(SegmentStore, PromptFilesGrowAndGoWithTheirLastObject) {
   EXPECT_EQ(medium->segments.size(), 1U);
 }
 
+TEST_F(SegmentStore, OpenPromptsAreReclaimedWhenTheyHoldEverything) {
+  options.layout = Layout::prompt;
+  config.fixed_size = false;
+  options.capacity_bytes = 9U << 20;
+  auto store = open();
+  lineage->current.seen_in = 1;
+  for (std::uint32_t i = 1; i < 200; ++i) {  // a prompt each, none idle for long
+    lineage->current.prompt = PromptId{i};
+    ASSERT_EQ(put(*store, make_key(i), make_payload(i, 100000)), KeyStatus::stored) << i;
+    ASSERT_LE(medium->allocated(), options.capacity_bytes);
+  }
+}
+
 TEST_F(SegmentStore, ListGivesEveryKeyOnce) {
   auto store = open();
   for (std::uint64_t i = 0; i < 50; ++i) {
