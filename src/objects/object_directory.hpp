@@ -98,7 +98,9 @@ class ObjectDirectory {
   // Of the directories, as `du` counts them.
   [[nodiscard]] std::uint64_t overhead_bytes() const;
   // Of the temporary directories that are in use here: not to be tidied up.
-  [[nodiscard]] std::string_view temp_id() const { return temp_ ? temp_->id() : ""; }
+  [[nodiscard]] std::string_view temp_id() const {
+    return temp_ ? std::string_view(temp_->id()) : std::string_view();
+  }
   [[nodiscard]] const std::string& lock_warning() const { return lock_warning_; }
 
  private:

@@ -199,8 +199,10 @@ inline std::uint64_t disk_usage(const std::string& path) {
 }
 inline std::size_t count_files(const std::string& path, std::string_view ending) {
   std::size_t count = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(path)) {
-    if (entry.is_regular_file() && entry.path().string().ends_with(ending)) ++count;
+  std::error_code error;  // of entries that vanish while they are counted
+  for (fs::recursive_directory_iterator it(path, error), end; !error && it != end;
+       it.increment(error)) {
+    if (it->path().native().ends_with(ending)) ++count;
   }
   return count;
 }

@@ -138,7 +138,9 @@ TEST(Sharing, EverythingAtOnceNeverReturnsWrongBytes) {
   std::thread putter([&] {
     for (std::uint64_t i = 0; !stop; ++i) {
       const std::uint64_t number = i * 13 % keys.size();
-      EXPECT_TRUE(put(*store, keys[number], make_bytes(size_of(number), number)).ok());
+      const TaskResult result = put(*store, keys[number], make_bytes(size_of(number), number));
+      // Now and then the lookups have locked all there is.
+      EXPECT_TRUE(result.ok() || result.error->code == Errc::no_space) << result.error->message();
     }
   });
   std::thread getter([&] {
