@@ -57,7 +57,7 @@ class Crash : public ::testing::TestWithParam<Scenario> {
                     store_path().string(), std::to_string(seed)});
     // One in six dies while it opens the store or soon after.
     const bool early = random() % 6 == 0;
-    const std::uint64_t target = early ? 0 : 1 + random() % 400;
+    const std::uint64_t target = early ? 0 : 1 + random() % 300;
     const auto extra = std::chrono::microseconds(random() % (early ? 25'000 : 3'000));
     const auto give_up = Clock::now() + std::chrono::seconds(3);
     while (shared.acknowledged < target && Clock::now() < give_up && !has_ended(child)) {

@@ -57,7 +57,7 @@ inline Options options_of(const Scenario& scenario, const std::filesystem::path&
   return options;
 }
 // What the child stores in a round at most when nothing may be reclaimed.
-inline constexpr std::uint64_t kBytesPerRound = 24 * kMiB;
+inline constexpr std::uint64_t kBytesPerRound = 32 * kMiB;
 
 inline std::uint64_t seed_of(std::uint64_t n, std::uint64_t generation) {
   return mix(n * 1'000'003 + generation);
