@@ -6,7 +6,9 @@
 #include <cstddef>
 #include <type_traits>
 
+#include <fcntl.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include <xxhash.h>
 
@@ -15,6 +17,7 @@ namespace {
 
 constexpr char kAttributeName[] = "user.fdpstore";
 constexpr char kKeyAttributeName[] = "user.fdpstore.key";
+constexpr long kGetXattrAt = 464;             // the same on every architecture
 constexpr std::uint32_t kMagic = 0x4F504446;  // "FDPO"
 constexpr std::uint16_t kVersion = 1;
 constexpr std::uint16_t kHasChecksum = 1;
@@ -43,6 +46,26 @@ bool means_unsupported(int error) {
   return error == ENOTSUP || error == ENOSYS;
 }
 
+Result<ReadAttribute> decode_failure(int error, const ObjectName& name) {
+  if (error == ENODATA || means_unsupported(error)) return ReadAttribute{};
+  // A longer value than ours can only come from a later version, whose magic cannot be read here.
+  if (error == ERANGE) return ReadAttribute{AttributeState::newer, {}};
+  return fail_errno(error, name.file);
+}
+
+ReadAttribute decode(const AttributeRecord& record, long bytes, const ObjectName& name) {
+  ReadAttribute out{AttributeState::damaged, {}};
+  if (bytes < static_cast<long>(sizeof record) || record.magic != kMagic) return out;
+  if (record.version > kVersion) return {AttributeState::newer, {}};
+  if (record.version != kVersion || record.xxh3 != self_checksum(record, name)) return out;
+  out.state = AttributeState::valid;
+  out.value = {.size_bytes = record.size_bytes,
+               .mtime_ns = record.mtime_ns,
+               .checksum = record.payload_xxh3,
+               .has_checksum = (record.flags & kHasChecksum) != 0};
+  return out;
+}
+
 }  // namespace
 
 std::uint64_t payload_checksum(const ObjectName& name, std::span<const std::byte> payload) {
@@ -52,22 +75,20 @@ std::uint64_t payload_checksum(const ObjectName& name, std::span<const std::byte
 Result<ReadAttribute> read_attribute(int fd, const ObjectName& name) {
   AttributeRecord record;
   const ssize_t got = ::fgetxattr(fd, kAttributeName, &record, sizeof record);
-  if (got < 0) {
-    if (errno == ENODATA || means_unsupported(errno)) return ReadAttribute{};
-    // A longer value than ours can only come from a later version, whose magic cannot be read here.
-    if (errno == ERANGE) return ReadAttribute{AttributeState::newer, {}};
-    return fail_errno(errno, name.file);
-  }
-  ReadAttribute out{AttributeState::damaged, {}};
-  if (got < static_cast<ssize_t>(sizeof record) || record.magic != kMagic) return out;
-  if (record.version > kVersion) return ReadAttribute{AttributeState::newer, {}};
-  if (record.version != kVersion || record.xxh3 != self_checksum(record, name)) return out;
-  out.state = AttributeState::valid;
-  out.value = {.size_bytes = record.size_bytes,
-               .mtime_ns = record.mtime_ns,
-               .checksum = record.payload_xxh3,
-               .has_checksum = (record.flags & kHasChecksum) != 0};
-  return out;
+  return got < 0 ? decode_failure(errno, name) : decode(record, got, name);
+}
+
+Result<ReadAttribute> read_attribute_at(int directory_fd, const ObjectName& name) {
+  AttributeRecord record;
+  // struct xattr_args of linux/xattr.h, which Debian 12's headers do not have.
+  struct {
+    alignas(8) std::uint64_t value;
+    std::uint32_t size, flags;
+  } arguments{reinterpret_cast<std::uintptr_t>(&record), sizeof record, 0};
+  const long got = ::syscall(kGetXattrAt, directory_fd, name.file.c_str(), AT_SYMLINK_NOFOLLOW,
+                             kAttributeName, &arguments, sizeof arguments);
+  if (got < 0 && errno == ENOSYS) return fail(Errc::unsupported, "this kernel has no getxattrat");
+  return got < 0 ? decode_failure(errno, name) : decode(record, got, name);
 }
 
 Result<void> write_attribute(int fd, const ObjectName& name, const Attribute& attribute) {

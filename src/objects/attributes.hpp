@@ -49,6 +49,9 @@ struct ReadAttribute {
                                              std::span<const std::byte> payload);
 
 [[nodiscard]] Result<ReadAttribute> read_attribute(int fd, const ObjectName& name);
+// The same by name below a directory, without opening the file: a third of the cost of a lookup
+// less. Errc::unsupported before Linux 6.13, which has no getxattrat.
+[[nodiscard]] Result<ReadAttribute> read_attribute_at(int directory_fd, const ObjectName& name);
 [[nodiscard]] Result<void> write_attribute(int fd, const ObjectName& name,
                                            const Attribute& attribute);
 

@@ -15,6 +15,8 @@
 #include <string>
 #include <vector>
 
+#include <sys/stat.h>
+
 #include "fdpstore/options.hpp"
 #include "fdpstore/result.hpp"
 #include "io/aligned_buffer.hpp"
@@ -115,6 +117,9 @@ class ObjectDirectory {
   [[nodiscard]] Result<void> take_lock();
   [[nodiscard]] Result<void> probe(unsigned workers);
 
+  [[nodiscard]] static FileState describe(const struct stat& info, const ReadAttribute& attribute);
+  // nullopt: only opening the file can tell.
+  [[nodiscard]] std::optional<FileState> look_by_name(const ObjectName& name) const;
   [[nodiscard]] Result<OpenFile> open_object(const ObjectName& name, int flags) const;
   [[nodiscard]] Result<void> read_payload(int fd, std::span<std::byte> out, unsigned worker,
                                           const std::string& name);
@@ -133,6 +138,7 @@ class ObjectDirectory {
   EffectivePlacement placement_;
   io::WriteHintMechanism hint_ = io::WriteHintMechanism::none;
   std::atomic<bool> has_attributes_{true};
+  mutable std::atomic<bool> by_name_{true};  // until the kernel turns out not to have getxattrat
   std::unique_ptr<TempSpace> temp_;
   std::vector<io::AlignedBuffer> bounce_;  // one per worker, made when first needed
 };

@@ -57,6 +57,35 @@ void judge(FileState& state, const ReadAttribute& attribute) {
 
 }  // namespace
 
+FileState ObjectDirectory::describe(const struct stat& info, const ReadAttribute& attribute) {
+  FileState state;
+  state.size_bytes = static_cast<std::uint64_t>(info.st_size);
+  state.allocated_bytes = allocated(info);
+  state.inode = info.st_ino;
+  state.rewritten =
+      attribute.state == AttributeState::valid && attribute.value.mtime_ns != mtime_ns(info);
+  judge(state, attribute);
+  return state;
+}
+
+// Most files are either not there or in order, and that can be told without opening them.
+std::optional<FileState> ObjectDirectory::look_by_name(const ObjectName& name) const {
+  struct stat info{};
+  if (::fstatat(fd_.get(), name.file.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+    return errno == ENOENT ? std::optional<FileState>(FileState{}) : std::nullopt;
+  }
+  if (!by_name_ || name.own_key || !S_ISREG(info.st_mode)) return std::nullopt;
+  const auto attribute = read_attribute_at(fd_.get(), name);
+  if (!attribute) {
+    if (attribute.error().code == Errc::unsupported) by_name_ = false;
+    return std::nullopt;
+  }
+  // Size and attribute may be of two files when another one took the name in between: what looks
+  // wrong is looked at again.
+  const FileState state = describe(info, *attribute);
+  return state.present() ? std::optional(state) : std::nullopt;
+}
+
 Result<ObjectDirectory::OpenFile> ObjectDirectory::open_object(const ObjectName& name,
                                                                int flags) const {
   OpenFile file;
@@ -72,12 +101,7 @@ Result<ObjectDirectory::OpenFile> ObjectDirectory::open_object(const ObjectName&
   auto attribute = read_attribute(file.fd.get(), name);
   if (!attribute) return fail(attribute.error());
   file.attribute = *attribute;
-  file.state.size_bytes = static_cast<std::uint64_t>(info.st_size);
-  file.state.allocated_bytes = allocated(info);
-  file.state.inode = info.st_ino;
-  file.state.rewritten =
-      attribute->state == AttributeState::valid && attribute->value.mtime_ns != mtime_ns(info);
-  judge(file.state, *attribute);
+  file.state = describe(info, *attribute);
   if (name.own_key && file.state.present()) {
     auto key = read_key_attribute(file.fd.get());
     if (!key) return fail(key.error());
@@ -90,6 +114,7 @@ Result<ObjectDirectory::OpenFile> ObjectDirectory::open_object(const ObjectName&
 }
 
 Result<FileState> ObjectDirectory::look(const ObjectName& name) const {
+  if (auto state = look_by_name(name)) return *state;
   auto file = open_object(name, 0);
   if (!file) return fail(file.error());
   return file->state;
