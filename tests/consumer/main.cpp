@@ -22,7 +22,8 @@ int main(int argc, char** argv) {
   fdpstore::Options options;
   options.base_path = argv[1];
   options.layout = fdpstore::Layout::segment;
-  options.capacity_bytes = 256ULL << 20;
+  options.capacity_bytes = 64ULL << 20;
+  options.max_object_bytes = 1ULL << 20;
   auto store = fdpstore::open_store(options);
   if (!store) return fail("open", store.error().what);
 
