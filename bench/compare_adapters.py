@@ -15,6 +15,7 @@ deleted once before they are measured, too.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -49,7 +50,7 @@ class Contestant:
     peer: bool = False
 
 
-def plugin(**options: Any) -> dict[str, Any]:
+def plugin(**options: object) -> dict[str, Any]:
     return {
         "type": "plugin",
         "module_path": "fdpstore.lmcache",
@@ -58,7 +59,7 @@ def plugin(**options: Any) -> dict[str, Any]:
     }
 
 
-def segment_options(directory: Path, working_set: int, **more: Any) -> dict[str, Any]:
+def segment_options(directory: Path, working_set: int, **more: object) -> dict[str, Any]:
     # Room for the working set, what is open, and the reserve.
     return plugin(
         base_path=str(directory),
@@ -172,10 +173,8 @@ def run_tasks(
             started[submit(next_task)] = now
             next_task += 1
         select.select([fd], [], [], 60)
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.eventfd_read(fd)
-        except BlockingIOError:
-            pass
         now = time.perf_counter()
         for task in completed(set(started)):
             latencies.append(now - started.pop(task))
@@ -250,10 +249,8 @@ class Bench:
             task = self.adapter.submit_lookup_and_lock_task(group, {})
             while (result := self.adapter.query_lookup_and_lock_result(task)) is None:
                 select.select([fd], [], [], 10)
-                try:
+                with contextlib.suppress(BlockingIOError):
                     os.eventfd_read(fd)
-                except BlockingIOError:
-                    pass
             if result.popcount() != len(group):
                 raise RuntimeError("a stored key was not found")
             self.adapter.submit_unlock(group)
@@ -307,10 +304,9 @@ def measure(contestant: Contestant, root: Path, size: int, total: int) -> dict[s
 
 
 def drop_caches() -> None:
-    try:
+    # Without root buffered loads come from the page cache, for all alike.
+    with contextlib.suppress(OSError):
         Path("/proc/sys/vm/drop_caches").write_text("1")
-    except OSError:
-        pass  # not root: buffered loads then come from the page cache, for all alike
 
 
 def environment(root: Path) -> dict[str, Any]:
@@ -359,7 +355,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--path", type=Path, required=True, help="directory to work in")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--total-mib", type=int, default=1024, help="working set of one measurement")
+    parser.add_argument(
+        "--total-mib", type=int, default=1024, help="working set of one measurement"
+    )
     parser.add_argument("--sizes-kib", default="256,1024,4096,16384")
     parser.add_argument("--only", default="", help="comma-separated names; default: all")
     parser.add_argument("--json", type=Path, help="write all figures here")

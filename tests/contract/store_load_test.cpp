@@ -208,6 +208,8 @@ TEST_P(StoreLoad, ImpossibleKeysFailAlone) {
   bad[3].cache_salt.assign(kMaxSaltBytes + 1, 's');
   bad[4].model_name = "a@b";
   bad[5].cache_salt = "a/b";
+  // Layout `object` has names of its own for what fs's names cannot say (DESIGN §4).
+  if (variant().layout == Layout::object) bad.resize(4);
   const Buffer bytes = payload(100, 2);
   for (std::size_t i = 0; i < bad.size(); ++i) {
     const ObjectKey good = make_key(100 + i);
