@@ -1,0 +1,34 @@
+"""`pip install .`: the wheel holds all of the package, and works without the source tree."""
+
+import os
+import subprocess
+import sys
+
+from conftest import ROOT
+
+USE = """
+import fdpstore, sys
+store = fdpstore.open({"base_path": sys.argv[1], "layout": "segment",
+                       "capacity_gb": 0.0625, "max_object_bytes": 1 << 20, "policy": "tenant"})
+assert fdpstore.__file__.startswith(sys.argv[2]), fdpstore.__file__
+store.close()
+import fdpstore.lmcache
+"""
+
+
+def test_installed_package_opens_a_store(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    target = tmp_path / "installed"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    command += ["--no-build-isolation", "--disable-pip-version-check", "--target", str(target)]
+    command += ["--config-settings", f"build-dir={tmp_path / 'build'}", str(ROOT)]
+    built = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert built.returncode == 0, built.stdout + built.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", USE, str(tmp_path / "store"), str(target)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": str(target)},
+    )
+    assert done.returncode == 0, done.stderr
