@@ -152,7 +152,7 @@ int run(const Command& command, const Arguments& arguments) {
   }
   if (values->contains("config")) read_file((*values)["config"].as<std::string>(), given);
   // LMCache may run in another working directory.
-  if (auto* path = given.if_contains("base_path"); path != nullptr && path->as_string() != "") {
+  if (auto* path = given.if_contains("base_path"); path != nullptr && !path->as_string().empty()) {
     *path = std::filesystem::absolute(std::string(path->as_string())).lexically_normal().native();
   }
   const Options options = value_of(parse_options(json::serialize(given)));

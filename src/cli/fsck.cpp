@@ -81,8 +81,8 @@ int run(const Command& command, const Arguments& arguments) {
   std::string policy;
   visible.add_options()("repair", "take out what is damaged; the store must be closed")(
       "policy", po::value(&policy)->value_name("NAME"),
-      "the policy the store is used with; --repair keeps what it has learnt")(
-      "json", "print one JSON object");
+      "the policy the store is used with; under another one --repair forgets what it has "
+      "learnt, such as which tenant has which stream")("json", "print one JSON object");
   const auto values = read_path_arguments(command, arguments, visible);
   if (!values) return kExitOk;
   const bool repair = values->contains("repair");

@@ -73,6 +73,7 @@ void Table::print(std::ostream& out) {
   };
   if (!std::exchange(heading_printed_, true)) {
     std::vector<std::string> headings;
+    headings.reserve(columns_.size());
     for (const Column& column : columns_) headings.push_back(column.heading);
     const bool bold =
         &out == &std::cout && is_terminal(STDOUT_FILENO) && std::getenv("NO_COLOR") == nullptr;
@@ -82,7 +83,7 @@ void Table::print(std::ostream& out) {
   rows_.clear();
 }
 
-void Facts::add(std::string label, std::string text) {
+void Facts::add(std::string label, const std::string& text) {
   rows_.emplace_back(std::move(label), printable(text));
 }
 

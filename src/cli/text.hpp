@@ -41,7 +41,7 @@ class Table {
 // "Label        text", labels padded to one width; long texts are wrapped below themselves.
 class Facts {
  public:
-  void add(std::string label, std::string text);
+  void add(std::string label, const std::string& text);
   void print(std::ostream& out) const;
 
  private:

@@ -153,13 +153,23 @@ Result<std::unique_ptr<DiagnosticsServer>> DiagnosticsServer::start(const std::s
   for (const std::string& directory : directories_of(::geteuid())) {
     auto listening = server->listen_at(directory, name);
     if (listening) {
-      server->thread_ = std::thread([raw = server.get()] { raw->run(); });
+      if (auto running = server->start_thread(); !running) return fail(std::move(running.error()));
       return server;
     }
     if (listening.error().code == Errc::busy) return fail(std::move(listening.error()));
     tried += (tried.empty() ? "" : "; ") + listening.error().message();
   }
   return fail(Errc::unsupported, tried);
+}
+
+Result<void> DiagnosticsServer::start_thread() {
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error& error) {
+    ::unlink(path_.c_str());
+    return fail(Error{error.code(), "no thread for the diagnostics socket"});
+  }
+  return {};
 }
 
 Result<void> DiagnosticsServer::listen_at(const std::string& directory, const std::string& name) {
@@ -219,7 +229,7 @@ void DiagnosticsServer::run() {
       serve(connection.get());
     } else if (errno == EMFILE || errno == ENFILE) {
       // The connection stays in the queue: wait for descriptors, or for the end.
-      (void)wait_for(stop_.get(), POLLIN, -1, 1000);
+      if (wait_for(stop_.get(), POLLIN, -1, 1000)) return;
     }
   }
 }
@@ -247,7 +257,7 @@ Result<std::optional<DiagnosticsClient>> DiagnosticsClient::connect(const std::s
     if (!check_directory(directory, user)) continue;
     auto fd = new_socket();
     if (!fd) return fail(std::move(fd.error()));
-    auto connected = connect_to(fd->get(), directory + "/" + name);
+    auto connected = connect_to(fd->get(), fmt::format("{}/{}", directory, name));
     if (connected) return DiagnosticsClient(std::move(*fd));
     if (connected.error().code == std::errc::resource_unavailable_try_again) {
       return fail(Errc::busy,

@@ -46,6 +46,7 @@ class DiagnosticsServer {
  private:
   DiagnosticsServer() = default;
   [[nodiscard]] Result<void> listen_at(const std::string& directory, const std::string& name);
+  [[nodiscard]] Result<void> start_thread();
   void run();
   void serve(int connection);
 

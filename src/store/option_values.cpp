@@ -175,8 +175,9 @@ Result<std::uint64_t> parse_size(std::string_view text) {
   // Without a unit: all 64 bits count.
   if (factor == 1) {
     std::uint64_t bytes = 0;
-    const auto [end, error] = std::from_chars(number.data(), number.data() + digits, bytes);
-    if (error != std::errc{} || end != number.data() + digits) {
+    const char* const stop = number.data() + number.size();
+    const auto [end, error] = std::from_chars(number.data(), stop, bytes);
+    if (error != std::errc{} || end != stop) {
       return fail(Errc::invalid_option, kExpected);
     }
     return bytes;
