@@ -175,9 +175,8 @@ Result<std::uint64_t> parse_size(std::string_view text) {
   // Without a unit: all 64 bits count.
   if (factor == 1) {
     std::uint64_t bytes = 0;
-    const char* const stop = number.data() + number.size();
-    const auto [end, error] = std::from_chars(number.data(), stop, bytes);
-    if (error != std::errc{} || end != stop) {
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), bytes);
+    if (error != std::errc{} || end != number.data() + number.size()) {
       return fail(Errc::invalid_option, kExpected);
     }
     return bytes;

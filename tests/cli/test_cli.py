@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The fdpstore command as a user runs it: output, errors, exit codes.
 
-    test_cli.py --command build/…/fdpstore --hold-store build/…/hold_store [unittest arguments]
+test_cli.py --command build/…/fdpstore --hold-store build/…/hold_store [unittest arguments]
 """
 
 from __future__ import annotations
@@ -459,8 +459,7 @@ class Object(Layouts, Case):
             name = f"org-SEP-model@0x01010101@0@{n:064x}.data"
             (self.path / name).write_bytes(bytes(100 + n))
         listed = [
-            json.loads(line)
-            for line in self.run_cli("ls", self.path, "--json").stdout.splitlines()
+            json.loads(line) for line in self.run_cli("ls", self.path, "--json").stdout.splitlines()
         ]
         self.assertEqual({one["model_name"] for one in listed}, {"org/model"})
         self.assertEqual({one["kv_rank"] for one in listed}, {0x01010101})
