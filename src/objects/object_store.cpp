@@ -29,8 +29,7 @@ constexpr std::size_t kLookupChunk = 64;
 Result<std::unique_ptr<Store>> open_object_store(const Options& options,
                                                  std::unique_ptr<Policy> policy,
                                                  std::unique_ptr<Lineage> lineage) {
-  auto directory =
-      ObjectDirectory::open(options, WorkerPool::workers(std::max(options.engine_threads, 1U)));
+  auto directory = ObjectDirectory::open(options, std::max(options.engine_threads, 1U));
   if (!directory) return fail(std::move(directory.error()));
   auto store = std::make_unique<ObjectStore>(options, std::move(*directory), std::move(policy),
                                              std::move(lineage));

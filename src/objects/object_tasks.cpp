@@ -19,7 +19,7 @@ constexpr std::uint64_t kPageBytes = 4096;
 constexpr std::uint64_t kFileOverheadBytes = 2 * kPageBytes;
 // How long a put waits for space that others are about to give back.
 constexpr std::chrono::seconds kRoomPatience{10};
-constexpr std::size_t kEraseChunk = 16;
+constexpr std::size_t kEraseChunk = 4;
 
 std::uint64_t space_for(std::uint64_t bytes) {
   return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes + kFileOverheadBytes;

@@ -6,9 +6,9 @@
 namespace fdpstore::objects {
 
 WorkerPool::WorkerPool(unsigned bulk_workers) {
-  for (unsigned worker = 0; worker <= bulk_workers; ++worker) {
-    threads_.emplace_back(
-        [this, worker, quick_only = worker == bulk_workers] { run(worker, quick_only); });
+  for (unsigned worker = 0; worker < bulk_workers + kQuickWorkers; ++worker) {
+    const Lane lane = worker < bulk_workers ? Lane::bulk : Lane::quick;
+    threads_.emplace_back([this, worker, lane] { run(worker, lane); });
   }
 }
 
@@ -22,18 +22,15 @@ void WorkerPool::enqueue(Lane lane, const std::shared_ptr<Batch>& batch) {
 bool WorkerPool::submit(Lane lane, const std::shared_ptr<Batch>& batch) {
   // An empty task takes a turn as well.
   const auto chunks = std::max<std::size_t>((batch->count + batch->chunk - 1) / batch->chunk, 1);
-  std::size_t helpers = std::min(chunks, threads_.size());
   {
     const std::lock_guard lock(mutex_);
     if (closing_) return false;
     batch->left = batch->count;
     ++open_batches_;
     enqueue(lane, batch);
-    // The quick worker does a short lookup alone, unless it has others to do.
-    if (lane == Lane::quick && chunks < 2 && queue(lane).size() < 2) helpers = 0;
   }
-  if (lane == Lane::quick) quick_wake_.notify_one();
-  for (std::size_t i = 0; i < helpers; ++i) bulk_wake_.notify_one();
+  // Each notification wakes one worker; those without any are at work and will look for more.
+  for (std::size_t i = 0; i < std::min(chunks, threads_.size()); ++i) wake(lane).notify_one();
   return true;
 }
 
@@ -43,8 +40,7 @@ void WorkerPool::retry(Lane lane, const std::shared_ptr<Batch>& batch, std::size
     batch->again.push_back(item);
     enqueue(lane, batch);
   }
-  bulk_wake_.notify_one();
-  if (lane == Lane::quick) quick_wake_.notify_one();
+  wake(lane).notify_one();
 }
 
 WorkerPool::Work WorkerPool::take(Lane lane) {
@@ -67,14 +63,13 @@ WorkerPool::Work WorkerPool::take(Lane lane) {
   return work;
 }
 
-void WorkerPool::run(unsigned worker, bool quick_only) {
+void WorkerPool::run(unsigned worker, Lane lane) {
   std::unique_lock lock(mutex_);
   while (true) {
-    Work work = take(Lane::quick);
-    if (!work.batch && !quick_only) work = take(Lane::bulk);
+    Work work = take(lane);
     if (!work.batch) {
       if (stop_) return;
-      (quick_only ? quick_wake_ : bulk_wake_).wait(lock);
+      wake(lane).wait(lock);
       continue;
     }
     lock.unlock();
@@ -105,8 +100,8 @@ void WorkerPool::close(std::chrono::milliseconds patience) {
     }
     stop_ = true;
   }
-  bulk_wake_.notify_all();
-  quick_wake_.notify_all();
+  wake(Lane::bulk).notify_all();
+  wake(Lane::quick).notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
 
