@@ -162,7 +162,8 @@ TEST_P(Crash, EveryPromiseHoldsAfterKill) {
                  std::to_string(total) + ", round " + std::to_string(round));
     run_and_kill(shared.get(), mix(base + round));
     if (HasFailure()) break;
-    if (round % 2 == 0) expect_check_clean("of the killed store");
+    // A child that died in its first open may have left no store to check yet.
+    if (round % 2 == 0 && tally_.acknowledged > 0) expect_check_clean("of the killed store");
     verify(shared.get());
     expect_check_clean("after a clean close");
     if (HasFailure()) break;
