@@ -225,13 +225,13 @@ bool Engine::pump_one_put(PutWork& work) {
   record.payload = work.bytes;
   storing_.emplace(work.key, std::vector<PutWork>{});
   record.done = [this, planned, kept = std::move(work)](Result<Placed> placed) mutable {
-    put_done(std::move(kept), planned, std::move(placed));
+    put_done(kept, planned, std::move(placed));
   };
   writer_->append(**segment, std::move(record));
   return true;
 }
 
-void Engine::put_done(PutWork work, const ObjectState& planned, Result<Placed> placed) {
+void Engine::put_done(const PutWork& work, const ObjectState& planned, Result<Placed> placed) {
   Context& context = *context_;
   const std::uint64_t bytes = work.bytes.size();
   if (placed) {
@@ -299,15 +299,13 @@ void Engine::pump_gets() {
     }
     const Key key = work.key;
     const std::span<std::byte> buffer = work.buffer;
-    reader_->load(
-        key, found->state, buffer,
-        [this, state = found->state, kept = std::move(work)](Result<void> loaded) mutable {
-          get_done(std::move(kept), state, std::move(loaded));
-        });
+    reader_->load(key, found->state, buffer,
+                  [this, state = found->state, kept = std::move(work)](
+                      Result<void> loaded) mutable { get_done(kept, state, std::move(loaded)); });
   }
 }
 
-void Engine::get_done(GetWork work, const ObjectState& state, Result<void> loaded) {
+void Engine::get_done(const GetWork& work, const ObjectState& state, Result<void> loaded) {
   Context& context = *context_;
   if (loaded) {
     ++context.counters.loaded_objects;

@@ -115,11 +115,11 @@ class Engine {
   void handle_erase(EraseWork& work);
   void pump_puts();
   bool pump_one_put(PutWork& work);
-  void put_done(PutWork work, const ObjectState& planned, Result<Placed> placed);
+  void put_done(const PutWork& work, const ObjectState& planned, Result<Placed> placed);
   void settle_waiters(const PutWork& first, bool stored);
   void fail_blocked_puts();
   void pump_gets();
-  void get_done(GetWork work, const ObjectState& state, Result<void> loaded);
+  void get_done(const GetWork& work, const ObjectState& state, Result<void> loaded);
   void lose_object(const Key& key, const ObjectState& state);
   void on_segment_lost(Segment& segment, std::error_code error);
   void housekeeping();

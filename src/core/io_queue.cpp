@@ -47,18 +47,18 @@ void IoQueue::free(SegmentId segment, bool release, Done done) {
   simple({.op = IoOp::free, .release = release, .segment = segment}, std::move(done));
 }
 
-void IoQueue::read(SegmentId segment, std::uint64_t offset_bytes, std::vector<iovec> spans,
+void IoQueue::read(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
                    Done done) {
-  transfer(IoOp::read, segment, offset_bytes, std::move(spans), std::move(done));
+  transfer(IoOp::read, segment, offset_bytes, spans, std::move(done));
 }
 
-void IoQueue::write(SegmentId segment, std::uint64_t offset_bytes, std::vector<iovec> spans,
+void IoQueue::write(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
                     Done done) {
-  transfer(IoOp::write, segment, offset_bytes, std::move(spans), std::move(done));
+  transfer(IoOp::write, segment, offset_bytes, spans, std::move(done));
 }
 
 void IoQueue::transfer(IoOp op, SegmentId segment, std::uint64_t offset_bytes,
-                       std::vector<iovec> spans, Done done) {
+                       const std::vector<iovec>& spans, Done done) {
   const Geometry& geometry = backend_.geometry();
   const std::size_t limit = geometry.max_transfer_bytes;
   auto* pending = new Pending{{}, std::move(done), 0, {}};

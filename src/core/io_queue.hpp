@@ -26,8 +26,10 @@ class IoQueue {
   IoQueue(const IoQueue&) = delete;
   IoQueue& operator=(const IoQueue&) = delete;
 
-  void read(SegmentId segment, std::uint64_t offset_bytes, std::vector<iovec> spans, Done done);
-  void write(SegmentId segment, std::uint64_t offset_bytes, std::vector<iovec> spans, Done done);
+  void read(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
+            Done done);
+  void write(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
+             Done done);
   void flush(SegmentId segment, Done done);
   void free(SegmentId segment, bool release, Done done);
 
@@ -47,8 +49,8 @@ class IoQueue {
 
  private:
   struct Pending;
-  void transfer(IoOp op, SegmentId segment, std::uint64_t offset_bytes, std::vector<iovec> spans,
-                Done done);
+  void transfer(IoOp op, SegmentId segment, std::uint64_t offset_bytes,
+                const std::vector<iovec>& spans, Done done);
   void simple(IoRequest request, Done done);
 
   [[nodiscard]] bool is_fixed(const iovec& span) const;
