@@ -32,7 +32,7 @@ void Reader::load(const Key& key, const ObjectState& state, std::span<std::byte>
   load->done = std::move(done);
   std::vector<iovec> spans = plan(*load);
   const std::uint64_t first = state.location.offset_bytes + (load->header ? 0 : kBlockBytes);
-  context_.io.read(state.location.segment, first, std::move(spans),
+  context_.io.read(state.location.segment, first, spans,
                    [this, &segment, load = std::move(load)](std::error_code error) {
                      --segment.readers;
                      in_flight_bytes_ -= load->out.size();

@@ -112,7 +112,7 @@ void Writer::write_header(Segment& segment) {
   context_.counters.host_written_bytes += kBlockBytes;
   in_flight_bytes_ += kBlockBytes;
   std::vector<iovec> spans = {as_iovec(block.span())};
-  context_.io.write(segment.id, 0, std::move(spans),
+  context_.io.write(segment.id, 0, spans,
                     [this, &segment, kept = std::move(block)](std::error_code error) mutable {
                       context_.blocks.give(std::move(kept));
                       in_flight_bytes_ -= kBlockBytes;
@@ -223,7 +223,7 @@ void Writer::write_batch(Segment& segment) {
   it->second.reset();
   context_.counters.host_written_bytes += batch.bytes;
   std::vector<iovec> spans = std::move(batch.spans);
-  context_.io.write(segment.id, batch.offset_bytes, std::move(spans),
+  context_.io.write(segment.id, batch.offset_bytes, spans,
                     [this, kept = std::move(batch)](std::error_code error) mutable {
                       batch_done(std::move(kept), error);
                     });
