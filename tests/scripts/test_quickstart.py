@@ -26,7 +26,8 @@ def test_every_chunk_comes_back_after_the_restart(drive_json, layout):
     assert report["load"]["distinct_verified"] == chunks
     assert report["load"]["hits"] == report["load"]["references"]
     assert report["load"]["loaded"] >= chunks  # L1 was empty; neighbours may share what one loads
-    assert report["load"]["verified_bytes"] == report["load"]["hits"] * 64 * 1024
+    # A request that LMCache cut short is sent again, and what it brought is checked both times.
+    assert report["load"]["verified_bytes"] >= report["load"]["hits"] * 64 * 1024
     assert report["tenants"] == ["acme:chat", "globex:agents"]
     assert report["disk_bytes"] >= chunks * 64 * 1024
 
