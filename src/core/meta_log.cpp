@@ -36,6 +36,18 @@ Result<void> MetaLog::begin() {
 }
 
 void MetaLog::append(format::RecordKind kind, std::vector<std::byte> payload, Done done) {
+  // Where a write fails, no more is written to that segment: once more, in another one.
+  auto again = [this, kind, payload, done = std::move(done)](std::error_code error) mutable {
+    if (error && error != Errc::no_space) {
+      append_once(kind, std::move(payload), std::move(done));
+    } else {
+      done(error);
+    }
+  };
+  append_once(kind, std::move(payload), std::move(again));
+}
+
+void MetaLog::append_once(format::RecordKind kind, std::vector<std::byte> payload, Done done) {
   if (!writer_.fits(*current_, {}, payload.size()) && !make_room()) {
     done(make_error_code(Errc::no_space));
     return;

@@ -61,6 +61,7 @@ class MetaLog {
   };
 
   void append(format::RecordKind kind, std::vector<std::byte> payload, Done done);
+  void append_once(format::RecordKind kind, std::vector<std::byte> payload, Done done);
   bool make_room();
   void write_snapshot(const std::shared_ptr<Retiring>& retiring);
   bool step(const std::shared_ptr<Retiring>& retiring);

@@ -67,7 +67,12 @@ Segment& Segments::adopt(SegmentId id, std::uint64_t allocated_bytes) {
 
 void Segments::set_free(Segment& segment) {
   segment.state = SegmentState::free;
-  free_.push_back(segment.id);
+  if (segment.faulty) {
+    free_.push_back(segment.id);
+    ++faulty_free_;
+  } else {
+    free_.insert(free_.end() - static_cast<std::ptrdiff_t>(faulty_free_), segment.id);
+  }
 }
 
 Segment* Segments::next_rewrite() {
@@ -82,15 +87,21 @@ Segment* Segments::pop_free() {
   if (free_.empty()) return nullptr;
   Segment& segment = at(free_.front());
   free_.pop_front();
+  if (segment.faulty) --faulty_free_;
   return &segment;
+}
+
+bool Segments::can_take_fresh() const {
+  return allocated_ + segment_bytes_ <= budget_ &&
+         (!gone_.empty() || never_used_ < max_segments_);
 }
 
 Segment* Segments::take(const SegmentUse& use, bool grown) {
   SegmentId id;
-  if (!grown && !free_.empty()) {
-    id = free_.front();
-    free_.pop_front();
-    at(id).recycled = true;
+  if (!grown && !free_.empty() && (faulty_free_ < free_.size() || !can_take_fresh())) {
+    Segment& oldest = *pop_free();
+    id = oldest.id;
+    oldest.recycled = true;
   } else {
     if (!grown && allocated_ + segment_bytes_ > budget_) return nullptr;
     if (!gone_.empty()) {

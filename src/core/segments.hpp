@@ -72,6 +72,7 @@ struct Segment {
   // Holds copies that nothing remembers: of a failed write, or of a reclaim cut short by a crash.
   // Its live objects are written anew and it is freed before any other segment is.
   bool rewrite = false;
+  bool faulty = false;  // the last write to it failed: taken again only when no other is free
   std::vector<EntryId> entries;  // of objects written here; some may have gone since
   std::vector<DeadCopy> dead;
   std::uint64_t dead_bytes = 0;          // of their records in the metadata log
@@ -148,7 +149,11 @@ class Segments {
   std::uint64_t dead_bytes_ = 0;
   std::vector<SegmentId> emptied_;
   std::vector<SegmentId> rewrites_;
-  std::deque<SegmentId> free_;    // oldest first
+  // Whether a segment can be taken that needs no free one.
+  [[nodiscard]] bool can_take_fresh() const;
+
+  std::deque<SegmentId> free_;    // oldest first, faulty ones behind all others
+  std::size_t faulty_free_ = 0;
   std::vector<SegmentId> gone_;   // ids that were released
   std::uint32_t never_used_ = 0;  // ids from here on have not been used
 };

@@ -118,7 +118,7 @@ void Writer::write_header(Segment& segment) {
                       in_flight_bytes_ -= kBlockBytes;
                       Appending& appending = *segment.appending;
                       appending.header_done = true;
-                      if (error) appending.failed = true;
+                      if (error) appending.failed = segment.faulty = true;
                       for (auto& waiting : std::exchange(appending.after_header, {}))
                         waiting(error);
                       if (segment.state == SegmentState::sealing) continue_sealing(segment);
@@ -235,7 +235,7 @@ void Writer::batch_done(Batch batch, std::error_code error) {
   in_flight_bytes_ -= batch.bytes;
   for (Buffer& block : batch.blocks) context_.blocks.give(std::move(block));
   if (error) {
-    appending.failed = true;
+    appending.failed = segment.faulty = true;
     // Until it is sealed without these records. The metadata log replaces its segment by itself.
     if (!segment.use.metadata) context_.segments.mark_for_rewrite(segment);
   }

@@ -99,6 +99,7 @@ void Writer::continue_sealing(Segment& segment) {
 }
 
 void Writer::sealed(Segment& segment, std::error_code error) {
+  segment.faulty = segment.appending->failed || error;
   if (error) {
     spdlog::warn(
         "fdpstore: segment {} of {} was sealed without a summary ({}); start-up will read it in "

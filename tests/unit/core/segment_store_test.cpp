@@ -142,6 +142,33 @@ TEST_F(SegmentStore, FailedStoreStaysAwayAfterALaterDelete) {
   EXPECT_EQ(get(*after_crash, make_key(7, "a"), 5000), make_payload(7, 5000));
 }
 
+// The metadata log goes on in another segment, and the faulty one is the last to be taken again.
+TEST_F(SegmentStore, DeletesAreRecordedWhereAnEarlierPlaceFails) {
+  std::atomic<std::uint32_t> bad_segment{UINT32_MAX};
+  std::atomic<bool> fail_next{false};
+  std::atomic<int> failures{0};
+  config.fault = [&](const IoRequest& request) {
+    if (request.op != IoOp::write) return std::error_code{};
+    if (fail_next.exchange(false)) bad_segment = request.segment.value;
+    if (request.segment.value != bad_segment) return std::error_code{};
+    ++failures;
+    return std::make_error_code(std::errc::io_error);
+  };
+  auto store = open();
+  put(*store, make_key(1), make_payload(1, 5000));
+  put(*store, make_key(2), make_payload(2, 5000));
+  fail_next = true;
+  EXPECT_EQ(erase(*store, make_key(1)), 5000U);
+  EXPECT_EQ(failures, 1);
+  for (std::uint64_t i = 100; i < 220; ++i) {
+    ASSERT_EQ(put(*store, make_key(i), make_payload(i, 200000)), KeyStatus::stored) << i;
+  }
+  EXPECT_EQ(failures, 1);
+  auto after_crash = open(medium->snapshot());
+  EXPECT_FALSE(present(*after_crash, make_key(1)));
+  EXPECT_EQ(get(*after_crash, make_key(219), 200000), make_payload(219, 200000));
+}
+
 // Between taking a freed segment and writing its new header, the old header is all there is: the
 // record that it is dead must not get lost when the metadata log is rewritten in that time.
 TEST_F(SegmentStore, DeletedObjectsStayAwayWhileTheirSegmentIsTakenAgain) {
