@@ -70,7 +70,7 @@ Result<DirectoryContent> inspect_directory(const std::string& path) {
 
 std::string DirectoryContent::describe() const {
   std::string text;
-  const auto add = [&text](std::string part) {
+  const auto add = [&text](std::string_view part) {
     text += text.empty() ? "" : ", ";
     text += part;
   };

@@ -222,8 +222,9 @@ void Writer::write_batch(Segment& segment) {
   Batch batch = std::move(*it->second);
   it->second.reset();
   context_.counters.host_written_bytes += batch.bytes;
-  std::vector<iovec> spans = std::move(batch.spans);
-  context_.io.write(segment.id, batch.offset_bytes, spans,
+  const std::uint64_t offset_bytes = batch.offset_bytes;
+  const std::vector<iovec> spans = std::move(batch.spans);
+  context_.io.write(segment.id, offset_bytes, spans,
                     [this, kept = std::move(batch)](std::error_code error) mutable {
                       batch_done(std::move(kept), error);
                     });

@@ -86,7 +86,7 @@ Result<DirectIo> probe_direct_io(const std::string& directory) {
                     "to {} bytes",
                     result.offset_align_bytes, kBlockBytes));
   }
-  const auto memory = AlignedBuffer::make({.size_bytes = 4 * kBlockBytes});
+  const auto memory = AlignedBuffer::make({.size_bytes = std::size_t{4} * kBlockBytes});
   if (!memory) return fail(memory.error());
   std::byte* out = barely_aligned(*memory, result.memory_align_bytes);
   std::byte* in = out + 2 * static_cast<std::size_t>(kBlockBytes);
@@ -118,7 +118,7 @@ Result<DirectIo> probe_direct_read(const std::string& path) {
   const auto stated = stated_alignments(file->get());
   if (stated && stated->offset == 0) return impossible("statx says that O_DIRECT is not supported");
   DirectIo result = answer(stated);
-  const auto memory = AlignedBuffer::make({.size_bytes = 2 * kBlockBytes});
+  const auto memory = AlignedBuffer::make({.size_bytes = std::size_t{2} * kBlockBytes});
   if (!memory) return fail(memory.error());
   std::byte* in = barely_aligned(*memory, result.memory_align_bytes);
   if (const auto done = pread_all(file->get(), {in, kBlockBytes}, 0, path); !done) {

@@ -298,7 +298,7 @@ void ObjectStore::erase_one(Erasing& erasing, std::size_t item) {
   if (name.file.empty() || !leases_.claim(name.digest)) return;
   auto removed = directory_->remove(name);
   if (removed && *removed) {
-    erasing.sizes[item] = **removed;
+    erasing.sizes[item] = *removed;
     const std::uint64_t allocated = space_for(**removed) - kFileOverheadBytes;
     usage_.remove(name, erasing.salts[item], {**removed, allocated});
     ++counters_.deleted_objects;
