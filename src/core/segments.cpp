@@ -92,8 +92,7 @@ Segment* Segments::pop_free() {
 }
 
 bool Segments::can_take_fresh() const {
-  return allocated_ + segment_bytes_ <= budget_ &&
-         (!gone_.empty() || never_used_ < max_segments_);
+  return allocated_ + segment_bytes_ <= budget_ && (!gone_.empty() || never_used_ < max_segments_);
 }
 
 Segment* Segments::take(const SegmentUse& use, bool grown) {
