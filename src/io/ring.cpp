@@ -5,17 +5,31 @@
 #include <cassert>
 #include <cerrno>
 #include <climits>
+#include <cstddef>
+#include <cstring>
 #include <fstream>
 
 #include <fmt/format.h>
+#include <linux/nvme_ioctl.h>
 #include <poll.h>
 #include <unistd.h>
+
+#include "io/nvme_status.hpp"
 
 namespace fdpstore::io {
 namespace {
 
 constexpr std::uint64_t kWakeTag = ~0ULL;
 constexpr std::size_t kMaxFixedBytes = 1ULL << 30;  // the kernel's limit for one registered range
+
+// `write_stream` is the first byte of the union that holds splice_fd_in (include/uapi/linux/
+// io_uring.h since 6.16); a command begins where a plain SQE's last 16 bytes do.
+constexpr std::size_t kWriteStreamByte = 44;
+constexpr std::size_t kBigSqeBytes = 128;
+static_assert(offsetof(io_uring_sqe, splice_fd_in) == kWriteStreamByte);
+static_assert(sizeof(io_uring_sqe) == 64 && offsetof(io_uring_sqe, cmd) == 48);
+static_assert(sizeof(NvmeCommand) == sizeof(nvme_uring_cmd) &&
+              offsetof(io_uring_sqe, cmd) + sizeof(NvmeCommand) <= kBigSqeBytes);
 
 Error unavailable(int error) {
   const std::string what = "io_uring is not available";
@@ -58,8 +72,13 @@ std::uint64_t total_of(std::span<const iovec> spans) {
 
 }  // namespace
 
-Ring::Ring(std::uint32_t depth) : depth_(depth), slots_(depth) {
-  for (std::uint32_t i = depth; i > 0; --i) free_slots_.push_back(i - 1);
+void set_write_stream(io_uring_sqe& sqe, std::uint8_t stream) {
+  reinterpret_cast<std::uint8_t*>(&sqe)[kWriteStreamByte] = stream;
+}
+
+Ring::Ring(const Options& options)
+    : depth_(options.depth), commands_(options.commands), slots_(options.depth) {
+  for (std::uint32_t i = depth_; i > 0; --i) free_slots_.push_back(i - 1);
 }
 
 Result<std::unique_ptr<Ring>> Ring::open(const Options& options) {
@@ -67,7 +86,7 @@ Result<std::unique_ptr<Ring>> Ring::open(const Options& options) {
     return fail(Errc::invalid_option,
                 fmt::format("queue_depth is {}; use 1 … 4096", options.depth));
   }
-  std::unique_ptr<Ring> ring(new Ring(options.depth));
+  std::unique_ptr<Ring> ring(new Ring(options));
   if (auto ready = ring->set_up(); !ready) return fail(ready.error());
   return ring;
 }
@@ -78,13 +97,18 @@ Result<void> Ring::set_up() {
   constexpr std::array<unsigned, 2> kFlags = {
       IORING_SETUP_CLAMP | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
       IORING_SETUP_CLAMP};
+  const unsigned size = commands_ ? IORING_SETUP_SQE128 | IORING_SETUP_CQE32 : 0;
   int error = 0;
   io_uring_params params{};
   for (const unsigned flags : kFlags) {
     params = {};
-    params.flags = flags;
+    params.flags = flags | size;
     error = -io_uring_queue_init_params(depth_ + 1, &ring_, &params);  // + 1: the wake-up poll
     if (error != EINVAL) break;
+  }
+  if (error == EINVAL && commands_) {
+    return fail(Errc::unsupported,
+                "io_uring of this kernel takes no commands; Linux 5.19 or later is needed");
   }
   if (error != 0) return fail(unavailable(error));
   ring_open_ = true;
@@ -126,6 +150,7 @@ void Ring::flush() {
     state.done_bytes = 0;
     state.total_bytes = total_of(state.request.spans);
     state.rest.clear();
+    state.retried = false;
     start(slot);
   }
   // What the kernel does not take now (EAGAIN, EBUSY) stays in the queue for the next call.
@@ -133,6 +158,10 @@ void Ring::flush() {
 }
 
 void Ring::start(std::uint32_t slot) {
+  if (slots_[slot].request.op == RingOp::command && !commands_) {
+    finish(slot, make_error_code(Errc::unsupported));  // the entries have no room for it
+    return;
+  }
   // There is one SQE per slot and one for the wake-up, so one is free unless the kernel refused to
   // take the last batch, and then a second attempt must make room.
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
@@ -155,7 +184,26 @@ void Ring::prepare(io_uring_sqe* sqe, Slot& slot) {
       io_uring_prep_fallocate(sqe, request.fd, 0, 0, static_cast<off_t>(request.offset_bytes));
       return;
     case RingOp::unlink: io_uring_prep_unlinkat(sqe, request.fd, request.name.c_str(), 0); return;
+    case RingOp::command: prepare_command(sqe, slot); return;
   }
+}
+
+void Ring::prepare_command(io_uring_sqe* sqe, Slot& slot) {
+  const RingRequest& request = slot.request;
+  std::memset(static_cast<void*>(sqe), 0, kBigSqeBytes);
+  NvmeCommand command = request.command;
+  attach_data(command, request.spans);
+  sqe->opcode = IORING_OP_URING_CMD;
+  sqe->fd = request.fd;
+  sqe->cmd_op = uring_operation(request.spans);
+  std::memcpy(sqe->cmd, &command, sizeof(command));
+  const bool registered = fixed_commands_ && !slot.retried && request.spans.size() == 1;
+  const FixedRange* range = registered ? fixed_range(request.spans[0]) : nullptr;
+  slot.fixed_command = range != nullptr;
+  if (range == nullptr) return;
+  sqe->uring_cmd_flags = IORING_URING_CMD_FIXED;
+  sqe->buf_index = static_cast<std::uint16_t>(range->index);
+  ++fixed_transfers_;
 }
 
 void Ring::prepare_transfer(io_uring_sqe* sqe, Slot& slot) {
@@ -172,6 +220,7 @@ void Ring::prepare_transfer(io_uring_sqe* sqe, Slot& slot) {
       io_uring_prep_write_fixed(s, fd, v.iov_base, static_cast<unsigned>(v.iov_len), at, i);
     };
     prep(sqe, request.fd, spans[0], offset, static_cast<int>(range->index));
+    set_write_stream(*sqe, request.write_stream);
     ++fixed_transfers_;
     return;
   }
@@ -181,6 +230,7 @@ void Ring::prepare_transfer(io_uring_sqe* sqe, Slot& slot) {
   } else {
     io_uring_prep_writev(sqe, request.fd, spans.data(), count, offset);
   }
+  set_write_stream(*sqe, request.write_stream);
 }
 
 void Ring::arm_wake() {
@@ -260,6 +310,10 @@ void Ring::collect() {
 
 void Ring::handle(std::uint32_t slot, int result) {
   Slot& state = slots_[slot];
+  if (state.request.op == RingOp::command) {
+    handle_command(slot, result);
+    return;
+  }
   if (result == -EINTR) {
     start(slot);
     return;
@@ -279,6 +333,19 @@ void Ring::handle(std::uint32_t slot, int result) {
   } else {
     finish(slot, std::make_error_code(std::errc::io_error));  // would be tried for ever
   }
+}
+
+void Ring::handle_command(std::uint32_t slot, int result) {
+  Slot& state = slots_[slot];
+  if (result == -EINVAL && state.fixed_command) {
+    // Kernels before 6.1 take no registered memory here; later ones may not for this length.
+    state.retried = true;
+    start(slot);
+    return;
+  }
+  if (state.retried && result == 0) fixed_commands_ = false;  // it would be tried twice each time
+  // EINTR is a command that the kernel cancelled. It may have been executed: not sent again.
+  finish(slot, nvme_result(result));
 }
 
 void Ring::continue_short(std::uint32_t slot, std::uint64_t more_bytes) {
@@ -354,6 +421,7 @@ Result<void> Ring::register_buffers(std::span<const iovec> ranges) {
   }
   std::ranges::sort(lookup, {}, &FixedRange::begin);
   fixed_ = std::move(lookup);
+  fixed_commands_ = true;
   buffers_registered_ = true;
   return {};
 }
