@@ -1,9 +1,10 @@
 """Compare LMCache L2 adapters on one directory: fdpstore against `fs` and `fs_native`.
 
-Every adapter is driven through LMCache's own adapter interface, in one process, in rounds: each
-round measures every contestant once, in random order, so that a disk whose speed drifts drifts for
-all. Reported is the median over rounds and, for each figure, the ratio to the better of the peers
-*within the same round* (median of those ratios).
+Every adapter is driven through LMCache's own adapter interface, in one process, in rounds. In a
+round each operation is measured with every contestant, in random order, before the next operation:
+a disk whose speed drifts drifts for all. Reported is the median over rounds and, for each figure,
+the ratio to the better of the peers in the same mode (page cache or O_DIRECT) *within the same
+round* (median of those ratios).
 
     python bench/compare_adapters.py --path /mnt/nvme/bench --rounds 5
 
@@ -23,7 +24,6 @@ import random
 import select
 import shutil
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -48,6 +48,10 @@ class Contestant:
     name: str
     config: Callable[[Path, int], dict[str, Any]]  # directory, working set in bytes
     peer: bool = False
+
+    @property
+    def direct(self) -> bool:
+        return self.name.endswith("O_DIRECT")
 
 
 def plugin(**options: object) -> dict[str, Any]:
@@ -264,43 +268,78 @@ class Bench:
         return len(keys) / (time.perf_counter() - begin)
 
 
-def measure(contestant: Contestant, root: Path, size: int, total: int) -> dict[str, float]:
-    directory = root / "store"
-    shutil.rmtree(directory, ignore_errors=True)
-    os.sync()
-    count = total // size // SHAPES[size][0] * SHAPES[size][0]
-    objects = make_objects(size, SHAPES[size][0] * SHAPES[size][1] * 2)
-    buffers = [objects[i % len(objects)] for i in range(count)]
-    adapter = open_adapter(contestant.config(directory, total))
-    out: dict[str, float] = {}
-    try:
-        bench = Bench(adapter, size, count)
+class Entrant:
+    """A contestant with its store in one round: a directory that was empty before it."""
 
-        def note(name: str, figure: Figure) -> None:
-            out[f"{name} GB/s"] = figure.gb_per_s
-            out[f"{name} CPU s/GB"] = figure.cpu_s_per_gb
-            out[f"{name} p50 ms"] = figure.p50_ms
-            out[f"{name} p99 ms"] = figure.p99_ms
+    def __init__(self, contestant: Contestant, root: Path, size: int, total: int) -> None:
+        self.contestant = contestant
+        self.directory = root / contestant.name.replace(" ", "-")
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.size = size
+        self.count = total // size // SHAPES[size][0] * SHAPES[size][0]
+        self.bench = Bench(open_adapter(contestant.config(self.directory, total)), size, self.count)
+        self.out: dict[str, float] = {}
 
-        # First into space that was never written, then again into what deletes gave back, until
-        # all of it has been written.
-        note("store fresh", bench.store(make_keys(count, 1), buffers))
-        adapter.delete(make_keys(count, 1))
+    def close(self) -> None:
+        self.bench.adapter.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def note(self, name: str, figure: Figure) -> None:
+        self.out[f"{name} GB/s"] = figure.gb_per_s
+        self.out[f"{name} CPU s/GB"] = figure.cpu_s_per_gb
+        self.out[f"{name} p50 ms"] = figure.p50_ms
+        self.out[f"{name} p99 ms"] = figure.p99_ms
+
+    def keys(self, generation: int) -> list[ObjectKey]:
+        return make_keys(self.count, generation)
+
+    def store(self, buffers: list[TensorMemoryObj]) -> None:
+        """Into space that was never written, and again when all of it has been written."""
+        self.note("store fresh", self.bench.store(self.keys(1), buffers))
+        self.bench.adapter.delete(self.keys(1))
         for generation in (2, 3):
-            bench.store(make_keys(count, generation), buffers)
-            adapter.delete(make_keys(count, generation))
-        keys = make_keys(count, 4)
-        note("store", bench.store(keys, buffers))
-        os.sync()
+            self.bench.store(self.keys(generation), buffers)
+            self.bench.adapter.delete(self.keys(generation))
+        self.note("store", self.bench.store(self.keys(4), buffers))
+
+    def load(self, buffers: list[TensorMemoryObj]) -> None:
         drop_caches()
-        note("load", bench.load(keys, buffers))
-        if size == min(SHAPES):
-            out["lookups k/s"] = bench.lookups_per_s(keys) / 1e3
-            out["deletes k/s"] = bench.deletes_per_s(keys) / 1e3
+        self.note("load", self.bench.load(self.keys(4), buffers))
+
+    def look_up(self, _: list[TensorMemoryObj]) -> None:
+        if self.size == min(SHAPES):
+            self.out["lookups k/s"] = self.bench.lookups_per_s(self.keys(4)) / 1e3
+
+    def delete(self, _: list[TensorMemoryObj]) -> None:
+        if self.size == min(SHAPES):
+            self.out["deletes k/s"] = self.bench.deletes_per_s(self.keys(4)) / 1e3
+
+
+def measure_round(
+    contestants: list[Contestant],
+    root: Path,
+    size: int,
+    total: int,
+    order: random.Random,
+    step: Callable[[str], None],
+) -> dict[str, dict[str, float]]:
+    """Each operation goes round all contestants, in random order, before the next one begins."""
+    entrants: list[Entrant] = []
+    buffers: list[TensorMemoryObj] = []
+    try:
+        for contestant in contestants:
+            entrants.append(Entrant(contestant, root, size, total))
+        objects = make_objects(size, SHAPES[size][0] * SHAPES[size][1] * 2)
+        buffers = [objects[i % len(objects)] for i in range(entrants[0].count)]
+        for operation in (Entrant.store, Entrant.load, Entrant.look_up, Entrant.delete):
+            for entrant in order.sample(entrants, len(entrants)):
+                step(f"{operation.__name__} {entrant.contestant.name}")
+                operation(entrant, buffers)
+                os.sync()  # what one left in the page cache must not slow the next
     finally:
-        adapter.close()
-        shutil.rmtree(directory, ignore_errors=True)
-    return out
+        for entrant in entrants:
+            entrant.close()
+    return {entrant.contestant.name: entrant.out for entrant in entrants}
 
 
 def drop_caches() -> None:
@@ -323,6 +362,14 @@ def median(values: list[float]) -> float:
     return statistics.median(values) if values else float("nan")
 
 
+def ratio(
+    rounds: list[dict[str, dict[str, float]]], name: str, peers: list[str], column: str
+) -> float:
+    """Against the better of the peers within each round."""
+    against = peer_column(column)
+    return median([r[name][column] / max(r[p][against] for p in peers) for r in rounds])
+
+
 def report(size: int, rounds: list[dict[str, dict[str, float]]], names: list[Contestant]) -> None:
     label = f"{size // MIB} MiB" if size >= MIB else f"{size // KIB} KiB"
     print(f"\n{label}: {SHAPES[size][0]} keys a task, {SHAPES[size][1]} tasks in flight")
@@ -330,20 +377,21 @@ def report(size: int, rounds: list[dict[str, dict[str, float]]], names: list[Con
     columns += ["store p99 ms", "load p99 ms"]
     columns += [c for c in ("lookups k/s", "deletes k/s") if c in rounds[0][names[0].name]]
     print("  " + "".ljust(20) + "".join(c.rjust(18) for c in columns))
-    peers = [c.name for c in names if c.peer]
+    apart = []
     for contestant in names:
         line = "  " + contestant.name.ljust(20)
+        # Like with like: page cache with page cache, O_DIRECT with O_DIRECT.
+        peers = [c.name for c in names if c.peer and c.direct == contestant.direct]
         for column in columns:
-            values = [r[contestant.name][column] for r in rounds]
-            cell = f"{median(values):.2f}"
-            if not contestant.peer and peers and ("/s" in column):
-                ratios = [
-                    r[contestant.name][column] / max(r[p][peer_column(column)] for p in peers)
-                    for r in rounds
-                ]
-                cell += f" ({median(ratios):.2f}x)"
+            cell = f"{median([r[contestant.name][column] for r in rounds]):.2f}"
+            if not contestant.peer and peers and "/s" in column:
+                cell += f" ({ratio(rounds, contestant.name, peers, column):.2f}x)"
             line += cell.rjust(18)
         print(line)
+        if not contestant.peer:
+            text = [f"{ratio(rounds, contestant.name, [p], 'store GB/s'):.2f}x {p}" for p in peers]
+            apart.append(f"  stores, {contestant.name}: " + ", ".join(text))
+    print("\n".join(apart))
 
 
 def peer_column(column: str) -> str:
@@ -380,13 +428,14 @@ def main() -> int:
     for size in sizes:
         results[size] = []
         for number in range(args.rounds):
-            one: dict[str, dict[str, float]] = {}
-            for contestant in order.sample(contestants, len(contestants)):
-                print(f"\r{size // KIB} KiB round {number + 1}: {contestant.name:<20}", end="")
-                sys.stdout.flush()
-                one[contestant.name] = measure(contestant, args.path, size, args.total_mib * MIB)
-            results[size].append(one)
-        print("\r" + " " * 60 + "\r", end="")
+
+            def step(what: str, size: int = size, number: int = number) -> None:
+                print(f"\r{size // KIB} KiB round {number + 1}: {what:<40}", end="", flush=True)
+
+            results[size].append(
+                measure_round(contestants, args.path, size, args.total_mib * MIB, order, step)
+            )
+        print("\r" + " " * 70 + "\r", end="")
         report(size, results[size], contestants)
     if args.json:
         args.json.write_text(
