@@ -10,7 +10,8 @@ JOBS="${FDPSTORE_JOBS:-$(nproc)}"
 
 readonly BUILD_PACKAGES=(
   g++ cmake ninja-build pkg-config ccache
-  liburing-dev libxxhash-dev libfmt-dev libspdlog-dev
+  liburing-dev libblkid-dev libxxhash-dev libfmt-dev libspdlog-dev
+  libnvme-dev libjson-c-dev libssl-dev # the last two: named by libnvme's pkg-config file
   libboost-filesystem1.81-dev libboost-program-options1.81-dev libboost-json1.81-dev
   python3 python3-dev python3-venv pybind11-dev
 )

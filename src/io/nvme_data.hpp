@@ -80,7 +80,6 @@ struct FdpConfiguration {
   std::uint64_t reclaim_unit_bytes = 0;  // RUNS
   std::uint32_t reclaim_groups = 0;
   std::uint8_t group_id_bits = 0;  // RGIF: upper bits of a PID that name the reclaim group
-  std::uint16_t max_pids = 0;      // of one namespace
   std::uint32_t time_limit_s = 0;  // ERUTL; 0: not reported
   std::vector<Isolation> handles;  // one per RUH of the endurance group
   // The placement handle in a PID.

@@ -9,12 +9,11 @@
 //          namespace.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
-
-#include <sys/uio.h>
 
 #include "fdpstore/result.hpp"
 #include "io/nvme_command.hpp"
@@ -52,8 +51,8 @@ class NvmeDevice {
   [[nodiscard]] Result<std::vector<HandleStatus>> handle_status() const;
   // Each named handle starts a fresh reclaim unit.
   [[nodiscard]] Result<void> update_handles(std::span<const PlacementId> pids) const;
-  // Any I/O command, synchronously.
-  [[nodiscard]] Result<void> execute(NvmeCommand command, std::span<const iovec> data) const;
+  // Any I/O command, synchronously, with one buffer (or none).
+  [[nodiscard]] Result<void> execute(NvmeCommand command, std::span<std::byte> data) const;
 
   // Admin commands about an endurance group.
   [[nodiscard]] Result<FdpFeature> fdp_feature(std::uint16_t endurance_group) const;
@@ -77,6 +76,8 @@ class NvmeDevice {
  private:
   NvmeDevice(int fd, std::uint32_t nsid, std::string path)
       : fd_(fd), nsid_(nsid), path_(std::move(path)) {}
+  [[nodiscard]] Result<void> run(NvmeCommand command, std::span<std::byte> data,
+                                 std::string what) const;
 
   int fd_;
   std::uint32_t nsid_;

@@ -107,8 +107,8 @@ std::string_view type_name(int value) {
     case 2: return "media";
     case 3: return "path";
     case 7: return "vendor-specific";
+    default: return "reserved";
   }
-  return "unknown type of";
 }
 
 // Conditions that fit. An error that says nothing of the stored bytes (internal, path, aborted)
