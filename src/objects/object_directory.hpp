@@ -24,6 +24,7 @@
 #include "io/unique_fd.hpp"
 #include "io/write_hint.hpp"
 #include "objects/attributes.hpp"
+#include "objects/known_files.hpp"
 #include "objects/names.hpp"
 #include "objects/temp_space.hpp"
 
@@ -31,27 +32,6 @@ namespace fdpstore::objects {
 
 // In every directory that was opened for writing.
 inline constexpr char kLockFile[] = ".fdpstore.lock";
-
-enum class FileVerdict : std::uint8_t {
-  absent,
-  good,        // an object, as far as was looked
-  unverified,  // the same, without an attribute: written by fs, or where there are none
-  other_size,  // an object of another size than asked for; nothing is wrong with it
-  damaged,     // fails its size, checksum or key; `what` says which
-  unreadable,  // written by a newer fdpstore: neither served nor removed
-};
-struct FileState {
-  FileVerdict verdict = FileVerdict::absent;
-  std::uint64_t size_bytes = 0;
-  std::uint64_t allocated_bytes = 0;
-  std::uint64_t inode = 0;
-  bool rewritten = false;  // the mtime is not the one we left
-  const char* what = "";
-
-  [[nodiscard]] bool present() const {
-    return verdict == FileVerdict::good || verdict == FileVerdict::unverified;
-  }
-};
 
 struct WriteRequest {
   const ObjectName& name;
@@ -139,6 +119,7 @@ class ObjectDirectory {
   io::WriteHintMechanism hint_ = io::WriteHintMechanism::none;
   std::atomic<bool> has_attributes_{true};
   mutable std::atomic<bool> by_name_{true};  // until the kernel turns out not to have getxattrat
+  mutable KnownFiles known_;
   std::unique_ptr<TempSpace> temp_;
   std::vector<io::AlignedBuffer> bounce_;  // one per worker, made when first needed
 };

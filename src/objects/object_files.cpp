@@ -75,6 +75,7 @@ std::optional<FileState> ObjectDirectory::look_by_name(const ObjectName& name) c
     return errno == ENOENT ? std::optional<FileState>(FileState{}) : std::nullopt;
   }
   if (!by_name_ || name.own_key || !S_ISREG(info.st_mode)) return std::nullopt;
+  if (auto known = known_.find(name.digest, info)) return known;
   const auto attribute = read_attribute_at(fd_.get(), name);
   if (!attribute) {
     if (attribute.error().code == Errc::unsupported) by_name_ = false;
@@ -83,7 +84,9 @@ std::optional<FileState> ObjectDirectory::look_by_name(const ObjectName& name) c
   // Size and attribute may be of two files when another one took the name in between: what looks
   // wrong is looked at again.
   const FileState state = describe(info, *attribute);
-  return state.present() ? std::optional(state) : std::nullopt;
+  if (!state.present()) return std::nullopt;
+  known_.remember(name.digest, info, state);
+  return state;
 }
 
 Result<ObjectDirectory::OpenFile> ObjectDirectory::open_object(const ObjectName& name,
