@@ -7,6 +7,7 @@
 #include <blkid/blkid.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 namespace fdpstore::io {
 namespace {
@@ -20,8 +21,20 @@ std::unexpected<Error> cannot_read(std::string_view path) {
   return fail_errno(errno != 0 ? errno : EIO, fmt::format("cannot read what {} holds", path));
 }
 
+// libblkid takes a window behind the end for an empty one.
+Result<void> check_window(int fd, const ContentRange& range, std::string_view path) {
+  const off_t end = ::lseek(fd, 0, SEEK_END);
+  if (end < 0) return cannot_read(path);
+  const auto size = static_cast<std::uint64_t>(end);
+  if (range.offset_bytes <= size && range.size_bytes <= size - range.offset_bytes) return {};
+  return fail(Errc::invalid_argument,
+              fmt::format("{} has {} bytes, too few for {} bytes at offset {}", path, size,
+                          range.size_bytes, range.offset_bytes));
+}
+
 Result<Probe> open_probe(int fd, const ContentRange& range, std::string_view path) {
   errno = 0;
+  if (auto inside = check_window(fd, range, path); !inside) return fail(inside.error());
   Probe probe(blkid_new_probe());
   if (probe == nullptr) return fail_errno(ENOMEM, "cannot set up libblkid");
   if (blkid_probe_set_device(probe.get(), fd, static_cast<blkid_loff_t>(range.offset_bytes),

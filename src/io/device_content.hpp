@@ -2,8 +2,8 @@
 // RAID, LVM, LUKS and swap signatures, partition tables. fdpstore's own superblock is not among
 // them.
 //
-// Thread:  any; reads some hundred KiB, waits for the device.
-// Errors:  the errno of reading.
+// Thread:  any; reads some hundred KiB, waits for the device, and moves the descriptor's position.
+// Errors:  the errno of reading; Errc::invalid_argument for a window that leaves the device.
 #pragma once
 
 #include <cstdint>

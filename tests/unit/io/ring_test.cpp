@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "io/aligned_buffer.hpp"
+#include "io/nvme_command.hpp"
 
 namespace fdpstore::io {
 namespace {
@@ -21,8 +22,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-std::unique_ptr<Ring> must_open(std::uint32_t depth) {
-  auto ring = Ring::open({.depth = depth});
+std::unique_ptr<Ring> must_open(std::uint32_t depth, bool commands = false) {
+  auto ring = Ring::open({.depth = depth, .commands = commands});
   EXPECT_TRUE(ring) << ring.error().message();
   return ring ? std::move(*ring) : nullptr;
 }
@@ -129,25 +130,25 @@ TEST(Ring, ShortWriteIsContinuedUntilTheErrorBehindItShows) {
   EXPECT_EQ(file_size(file.get(), "file").value_or(0), (1U << 20) + 4096) << "the first half";
 }
 
-TEST(Ring, MoreRequestsThanTheDepthAllComplete) {
-  auto ring = must_open(2);
+// Many more reads than the depth: all complete, each once, with the file's bytes.
+void expect_all_complete(Ring& ring) {
   const UniqueFd file = make_file();
   constexpr std::size_t kCount = 300;
   std::vector<std::byte> back(kCount * 512);
   std::vector<iovec> spans;
   for (std::size_t i = 0; i < kCount; ++i) spans.push_back({back.data() + i * 512, 512});
   for (std::size_t i = 0; i < kCount; ++i) {
-    ring->push({.op = RingOp::read,
-                .fd = file.get(),
-                .offset_bytes = i * 512,
-                .spans = {&spans[i], 1},
-                .user_data = i});
+    ring.push({.op = RingOp::read,
+               .fd = file.get(),
+               .offset_bytes = i * 512,
+               .spans = {&spans[i], 1},
+               .user_data = i});
   }
-  EXPECT_EQ(ring->pending(), kCount);
+  EXPECT_EQ(ring.pending(), kCount);
   std::vector<int> seen(kCount);
   std::array<IoCompletion, 16> done;
   for (std::size_t left = kCount; left > 0;) {
-    const std::size_t count = ring->reap(done, seconds(5));
+    const std::size_t count = ring.reap(done, seconds(5));
     ASSERT_GT(count, 0U);
     for (std::size_t i = 0; i < count; ++i) {
       EXPECT_FALSE(done[i].error);
@@ -155,10 +156,14 @@ TEST(Ring, MoreRequestsThanTheDepthAllComplete) {
     }
     left -= count;
   }
-  EXPECT_EQ(ring->pending(), 0U);
+  EXPECT_EQ(ring.pending(), 0U);
   std::vector<std::byte> expected(back.size());
   ASSERT_TRUE(pread_all(file.get(), expected, 0, "file"));
   EXPECT_EQ(back, expected);
+}
+
+TEST(Ring, MoreRequestsThanTheDepthAllComplete) {
+  expect_all_complete(*must_open(2));
 }
 
 TEST(Ring, RegisteredMemoryIsUsedOnlyForSpansInside) {
@@ -302,6 +307,52 @@ TEST(Ring, DestructorWaitsForWhatIsInFlight) {
     ring->flush();
   }
   EXPECT_EQ(back, expected);
+}
+
+TEST(Ring, WriteStreamIsByte44OfTheEntry) {
+  io_uring_sqe entry{};
+  set_write_stream(entry, 0xA5);
+  std::array<std::uint8_t, sizeof(entry)> bytes{};
+  std::memcpy(bytes.data(), &entry, sizeof(entry));
+  std::array<std::uint8_t, sizeof(entry)> expected{};
+  expected[44] = 0xA5;
+  EXPECT_EQ(bytes, expected);
+}
+
+TEST(Ring, OrdinaryRequestsWorkInARingForCommands) {
+  auto ring = must_open(4, true);
+  expect_all_complete(*ring);
+  const UniqueFd file = make_file();
+  EXPECT_FALSE(run(*ring, {.op = RingOp::sync_data, .fd = file.get()}));
+  std::array<IoCompletion, 1> done;
+  std::thread waker([&] { ring->wake(); });
+  EXPECT_EQ(ring->reap(done, seconds(20)), 0U);
+  waker.join();
+}
+
+TEST(Ring, CommandNeedsARingForCommandsAndADeviceThatTakesThem) {
+  const UniqueFd file = make_file();
+  auto memory = AlignedBuffer::make({.size_bytes = 4096});
+  const iovec span = span_of(memory->span());
+  const RingRequest request{.op = RingOp::command,
+                            .fd = file.get(),
+                            .spans = {&span, 1},
+                            .command = encode_read(1, {.first = 0, .count = 8})};
+  auto plain = must_open(4);
+  EXPECT_EQ(run(*plain, request), make_error_code(Errc::unsupported));
+  EXPECT_EQ(plain->pending(), 0U);
+  std::array<std::byte, 512> back{};
+  const iovec in = span_of(back);
+  const RingRequest read{.op = RingOp::read, .fd = file.get(), .spans = {&in, 1}};
+  EXPECT_FALSE(run(*plain, read)) << "the ring goes on";
+
+  auto ring = must_open(4, true);
+  EXPECT_EQ(run(*ring, request), std::errc::operation_not_supported);
+  RingRequest bad = request;
+  bad.fd = 9999;
+  EXPECT_EQ(run(*ring, bad), std::errc::bad_file_descriptor);
+  EXPECT_FALSE(run(*ring, read));
+  EXPECT_EQ(ring->pending(), 0U);
 }
 
 TEST(Ring, UselessDepthIsRefused) {
