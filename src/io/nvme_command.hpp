@@ -57,7 +57,8 @@ struct NvmeBlocks {
   std::uint64_t count = 0;
 };
 
-// `blocks.count` is 1 … kMaxNvmeBlocks. The data is attached by the ring, or attach_data().
+// `blocks.count` is 1 … kMaxNvmeBlocks. The data is attached by the ring, or attach_data(), and has
+// exactly so many blocks: nobody checks, and a device would write past the end of a shorter buffer.
 NvmeCommand encode_read(std::uint32_t nsid, const NvmeBlocks& blocks);
 NvmeCommand encode_write(std::uint32_t nsid, const NvmeBlocks& blocks,
                          std::optional<PlacementId> placement = {});
@@ -89,7 +90,7 @@ std::vector<std::vector<NvmeRange>> split_deallocate(const NvmeBlocks& blocks,
 inline constexpr std::size_t kHandleStatusBytes = 4096;
 NvmeCommand encode_handle_status(std::uint32_t nsid, std::size_t data_bytes = kHandleStatusBytes);
 // I/O Management Send, Reclaim Unit Handle Update: each named handle gets a fresh reclaim unit. The
-// data is an array of `pids` 16-bit PIDs, at least 1.
+// data is an array of `pids` 16-bit PIDs, at least 1. QEMU refuses as many as it has handles.
 NvmeCommand encode_handle_update(std::uint32_t nsid, std::size_t pids);
 
 // Points a command at its data: nothing, one buffer, or an array of several, which stays valid
