@@ -32,7 +32,11 @@ struct Geometry {
   std::uint32_t memory_align_bytes = 1;  // span bases and lengths must be multiples (O_DIRECT)
   std::uint32_t max_transfer_bytes = 0;  // of one request; the core splits
   std::uint32_t max_spans = 1024;        // of one request (IOV_MAX)
-  std::uint32_t handles = 1;             // places that can be told apart, at most
+  // Places for data that can be told apart, at most: handles 0 … handles - 1. Handle number
+  // `handles` is the metadata's own.
+  std::uint32_t handles = 1;
+  std::uint64_t medium_bytes = 0;  // space there is; 0: what the capacity says (a file system)
+  std::uint64_t unit_bytes = 0;    // reclaim unit of the device; 0: unknown, or there is none
 };
 
 struct Capabilities {
@@ -42,6 +46,8 @@ struct Capabilities {
   bool fixed_size_segments = true;
   bool fixed_buffers = false;  // register_buffers() works
   bool cached_writes = false;  // writes sit in a page cache until IoOp::flush (buffered files)
+  bool must_fill =
+      false;  // a reclaim unit lies behind a segment: every block is to be written once
 };
 
 enum class IoOp : std::uint8_t {
@@ -67,7 +73,7 @@ struct IoCompletion {
 
 // How the segment will be used; the backend turns it into a hint, a PID, a write stream or nothing.
 struct SegmentUse {
-  std::uint32_t handle = 0;  // index into the backend's handles
+  std::uint32_t handle = 0;  // as Geometry::handles says
   Lifetime lifetime = Lifetime::not_set;
   bool metadata = false;
   PromptId prompt = {};  // non-zero: the segment serves one prompt (layout `prompt`)
@@ -91,6 +97,8 @@ class Backend {
   [[nodiscard]] virtual const Geometry& geometry() const = 0;
   [[nodiscard]] virtual const Capabilities& capabilities() const = 0;
   [[nodiscard]] virtual EffectivePlacement effective_placement() const = 0;
+  // What a person should know of the medium now: one sentence each.
+  [[nodiscard]] virtual std::vector<std::string> warnings() const { return {}; }
   // For messages: the directory, device or URI.
   [[nodiscard]] virtual std::string describe() const = 0;
 

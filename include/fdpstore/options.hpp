@@ -23,10 +23,19 @@ std::string_view to_string(Layout layout);
 std::string_view to_string(Durability durability);
 
 struct Options {
-  std::string base_path;  // directory; created when missing
+  std::string base_path;         // directory; created when missing
+  std::string device_path = {};  // NVMe character device, block device, or a file standing for one
   Layout layout = Layout::object;
-  std::uint64_t capacity_bytes = 0;  // hard bound on disk; 0: none (layout object only)
-  std::uint64_t segment_bytes = 0;   // 0: 256 MiB, less where the capacity is small
+  std::uint64_t capacity_bytes = 0;     // hard bound on disk; 0: none (layout object only)
+  std::uint64_t segment_bytes = 0;      // 0: the reclaim unit; in a directory 256 MiB, or less
+  std::uint64_t base_offset_bytes = 0;  // device: where its part of the device begins
+  // Device: which of its placement ids are whose, as PIDs or as RUH identifiers, which differ on
+  // some namespaces. Empty: the first one is for metadata, the others for data.
+  std::vector<std::uint32_t> fdp_placement_ids = {};
+  std::vector<std::uint32_t> fdp_data_ruh_ids = {};
+  std::vector<std::uint32_t> meta_checkpoint_placement_id = {};  // the first counts
+  std::vector<std::uint32_t> fdp_metadata_ruh_ids = {};
+  std::uint64_t max_transfer_bytes = 0;  // device: of one command, at most; 0: what it can
   std::uint64_t max_object_bytes = 64ULL << 20;
   std::string policy = "separated";  // name of a shipped policy, or path of a policy file
   WriteMode write_mode = WriteMode::automatic;

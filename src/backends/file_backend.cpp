@@ -87,6 +87,7 @@ Result<void> FileBackend::choose_placement() {
   if (!placement) return fail(placement.error());
   placement_ = std::move(*placement);
   placement_.strictness = options_.placement;
+  placement_.reason += options_.chosen_because;
   if (placement_.effective == WriteMode::hint) hint_mechanism_ = found;
   return {};
 }

@@ -32,6 +32,7 @@ struct FileBackendOptions {
   std::uint32_t max_sealed_descriptors = 256;  // open files of sealed segments; others are reopened
   bool format = false;                         // may create a store beside what is not ours
   bool read_only = false;                      // no lock, nothing created, only reads
+  std::string chosen_because = {};  // for status: why this place, where there was a choice
 };
 
 // not_found (read_only and no store there), busy (another process has it open), foreign (other

@@ -107,6 +107,16 @@ Result<format::Superblock> Engine::read_superblock(bool& created) {
                       "of {} bytes: lower max_object_bytes",
                       options_.max_object_bytes, backend_->describe(), best->segment_bytes));
     }
+    // Segments beyond it would come back with what was deleted meanwhile when it grows again.
+    if (backend_->geometry().medium_bytes != 0 && !options_.read_only &&
+        options_.capacity_bytes < best->capacity_bytes) {
+      return fail(Errc::invalid_option,
+                  fmt::format("{}: the store in it had {} bytes when it was last open and has {} "
+                              "now, and a store on a device cannot shrink: restore the device's "
+                              "size or capacity_bytes, or make a new store (fdpstore format "
+                              "--force)",
+                              backend_->describe(), best->capacity_bytes, options_.capacity_bytes));
+    }
     return *best;
   }
   if (damage && !options_.format) {
@@ -120,8 +130,9 @@ Result<format::Superblock> Engine::read_superblock(bool& created) {
   }
   format::Superblock fresh;
   fresh.uuid = format::random_uuid();
-  fresh.segment_bytes =
-      options_.segment_bytes != 0 ? options_.segment_bytes : default_segment_bytes(options_);
+  fresh.segment_bytes = options_.segment_bytes != 0
+                            ? options_.segment_bytes
+                            : default_segment_bytes(options_, backend_->geometry().unit_bytes);
   fresh.created_unix_s =
       static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(
                                      std::chrono::system_clock::now().time_since_epoch())
@@ -169,7 +180,7 @@ Result<void> Engine::make_parts() {
   reader_ = std::make_unique<Reader>(*context_);
   meta_ = std::make_unique<MetaLog>(
       *context_, *writer_,
-      SegmentUse{.handle = policy_->metadata_separate() ? data_handles_ : 0,
+      SegmentUse{.handle = policy_->metadata_separate() ? backend_->geometry().handles : 0,
                  .lifetime = policy_->metadata_lifetime(),
                  .metadata = true});
   reclaimer_ = std::make_unique<Reclaimer>(*context_, *writer_, *reader_, *meta_, *policy_);

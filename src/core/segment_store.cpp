@@ -268,6 +268,7 @@ StoreStatus SegmentStore::status() {
       fill_salts(status);
       fill_segments(status);
       status.warnings = context().warnings;
+      std::ranges::copy(context().backend.warnings(), std::back_inserter(status.warnings));
       if (status.info.expired_locks != 0) {
         status.warnings.push_back(fmt::format("{} locks were never taken off, and ended after {} s",
                                               status.info.expired_locks, options_.lock_timeout_s));

@@ -152,7 +152,7 @@ class Segments {
   // Whether a segment can be taken that needs no free one.
   [[nodiscard]] bool can_take_fresh() const;
 
-  std::deque<SegmentId> free_;    // oldest first, faulty ones behind all others
+  std::deque<SegmentId> free_;  // oldest first, faulty ones behind all others
   std::size_t faulty_free_ = 0;
   std::vector<SegmentId> gone_;   // ids that were released
   std::uint32_t never_used_ = 0;  // ids from here on have not been used

@@ -20,11 +20,21 @@ constexpr std::uint64_t segments_in(std::uint64_t capacity_bytes, std::uint64_t 
   return capacity_bytes <= kOverheadBytes ? 0 : (capacity_bytes - kOverheadBytes) / segment_bytes;
 }
 
-// 256 MiB; smaller where that would leave fewer than 64 segments, but with room for two of the
-// largest objects, and in any case small enough for kMinSegments where that is possible.
-inline std::uint64_t default_segment_bytes(const Options& options) {
+// A reclaim unit where there is one, or as many as the largest object needs; a part of one where
+// that would leave fewer than kMinSegments. Else 256 MiB; smaller where that would leave fewer than
+// 64 segments, but with room for two of the largest objects.
+inline std::uint64_t default_segment_bytes(const Options& options, std::uint64_t unit_bytes) {
   constexpr std::uint64_t kMiB = 1U << 20;
   const std::uint64_t record = format::record_bytes(options.max_object_bytes);
+  if (unit_bytes != 0) {
+    const std::uint64_t one_object = record + kSegmentOverheadBytes;
+    std::uint64_t bytes = (one_object + unit_bytes - 1) / unit_bytes * unit_bytes;
+    while (segments_in(options.capacity_bytes, bytes) < kMinSegments && bytes % (2 * kMiB) == 0 &&
+           bytes / 2 >= one_object) {
+      bytes /= 2;
+    }
+    return bytes;
+  }
   const std::uint64_t two_objects = 2 * record + kSegmentOverheadBytes;
   std::uint64_t bytes = std::clamp<std::uint64_t>(options.capacity_bytes / 64, kMiB, 256 * kMiB);
   bytes = std::max(bytes, two_objects);

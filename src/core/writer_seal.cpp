@@ -11,6 +11,21 @@ namespace fdpstore::core {
 
 using format::kBlockBytes;
 
+namespace {
+
+constexpr std::uint64_t kPadBytes = 1U << 20;
+
+// `bytes` made of as many times `block` as it takes.
+std::vector<iovec> repeated(std::span<std::byte> block, std::uint64_t bytes) {
+  std::vector<iovec> spans;
+  for (std::uint64_t at = 0; at < bytes; at += block.size()) {
+    spans.push_back(as_iovec(block.first(std::min<std::uint64_t>(block.size(), bytes - at))));
+  }
+  return spans;
+}
+
+}  // namespace
+
 void Writer::forget(Segment& segment) {
   for (Segment*& open : by_handle_) {
     if (open == &segment) open = nullptr;
@@ -66,6 +81,7 @@ void Writer::continue_sealing(Segment& segment) {
 
   struct Progress {
     Buffer buffer;
+    Buffer zeros;
     int parts = 0;
     std::error_code error;
   };
@@ -81,19 +97,34 @@ void Writer::continue_sealing(Segment& segment) {
   const std::span<std::byte> all = progress->buffer.span();
   struct Part {
     std::uint64_t offset_bytes;
-    std::span<std::byte> bytes;
+    std::vector<iovec> spans;
+    std::uint64_t bytes;
   };
   std::vector<Part> parts;
-  if (summary_bytes != 0) parts.push_back({used, all.first(summary_bytes)});
-  if (with_footer) {
-    parts.push_back({grown ? end : context_.segments.segment_bytes() - kBlockBytes,
-                     all.subspan(summary_bytes, kBlockBytes)});
+  if (summary_bytes != 0) {
+    parts.push_back({used, {as_iovec(all.first(summary_bytes))}, summary_bytes});
+  }
+  const std::uint64_t footer_at = grown ? end : context_.segments.segment_bytes() - kBlockBytes;
+  const std::uint64_t pad = footer_at - end;
+  // The tail that was too short for another object is filled. A segment that ends early for another
+  // reason is not: the backend begins a fresh reclaim unit after it.
+  const bool fill = context_.backend.capabilities().must_fill && !appending.failed &&
+                    pad < 2 * format::record_bytes(context_.options.max_object_bytes);
+  if (fill && pad > 0) {
+    progress->zeros = Buffer(std::min(pad, kPadBytes));
+    std::memset(progress->zeros.data(), 0, progress->zeros.span().size());
+    parts.push_back({end, repeated(progress->zeros.span(), pad), pad});
+  }
+  const std::span<std::byte> last = all.subspan(summary_bytes, kBlockBytes);
+  if (!with_footer) std::ranges::fill(last, std::byte{});
+  if (with_footer || fill) {
+    parts.push_back({footer_at, {as_iovec(last)}, kBlockBytes});
   }
   progress->parts = static_cast<int>(parts.size()) + 1;
   for (const Part& part : parts) {
-    if (grown) context_.segments.grow(segment, part.bytes.size());
-    context_.counters.host_written_bytes += part.bytes.size();
-    context_.io.write(segment.id, part.offset_bytes, {as_iovec(part.bytes)}, part_done);
+    if (grown) context_.segments.grow(segment, part.bytes);
+    context_.counters.host_written_bytes += part.bytes;
+    context_.io.write(segment.id, part.offset_bytes, part.spans, part_done);
   }
   part_done({});
 }

@@ -49,7 +49,15 @@ Result<void> check_applicable(const Options& options) {
     if (row.info.layouts == "all" || row.info.layouts.find(layout) != std::string_view::npos) {
       continue;
     }
+    const bool for_device = row.info.layouts == "device";
+    if (for_device && !options.device_path.empty()) continue;
     if (store::option_text(row, options) == store::option_text(row, defaults)) continue;
+    if (for_device) {
+      return contradiction(
+          fmt::format("{} = {} is about a device: give device_path, or leave it "
+                      "out",
+                      row.info.name, store::option_text(row, options)));
+    }
     return contradiction(fmt::format(
         "{} = {} has no meaning with layout = {} (it is for layout {}): leave it out, or change "
         "layout",
@@ -59,12 +67,22 @@ Result<void> check_applicable(const Options& options) {
 }
 
 Result<void> check_paths(const Options& options) {
-  if (options.base_path.empty()) {
+  if (options.base_path.empty() && options.device_path.empty()) {
     return fail(Errc::invalid_option,
-                "base_path is missing: name the directory that the store is, or shall be, in");
+                "base_path is missing: name the directory that the store is, or shall be, in; or "
+                "a device by device_path");
   }
-  if (options.base_path.find('\0') != std::string::npos) {
-    return fail(Errc::invalid_option, "base_path holds a NUL character, which no path can");
+  for (const auto& [name, path] : {std::pair("base_path", &options.base_path),
+                                   std::pair("device_path", &options.device_path)}) {
+    if (path->find('\0') == std::string::npos) continue;
+    return fail(Errc::invalid_option,
+                fmt::format("{} holds a NUL character, which no path can", name));
+  }
+  if (!options.device_path.empty() && options.layout != Layout::segment) {
+    return contradiction(fmt::format(
+        "layout = {} needs a directory, and device_path = {} is given: use layout = segment, or "
+        "leave device_path out",
+        to_string(options.layout), options.device_path));
   }
   const std::filesystem::path temporary = options.relative_tmp_dir;
   if (temporary.is_absolute()) {
@@ -82,10 +100,11 @@ Result<void> check_paths(const Options& options) {
 }
 
 Result<void> check_modes(const Options& options) {
-  if (options.write_mode == WriteMode::uring_cmd || options.write_mode == WriteMode::write_stream) {
+  if (options.device_path.empty() && (options.write_mode == WriteMode::uring_cmd ||
+                                      options.write_mode == WriteMode::write_stream)) {
     return contradiction(fmt::format(
-        "write_mode = {} writes to a raw device, and base_path = {} is a directory: use "
-        "write_mode = auto, hint or plain",
+        "write_mode = {} writes to a raw device, and base_path = {} is a directory: give "
+        "device_path, or use write_mode = auto, hint or plain",
         to_string(options.write_mode), options.base_path));
   }
   if ((options.file_mode & ~0777U) != 0 || (options.file_mode & 0600U) != 0600U) {
@@ -108,6 +127,7 @@ Result<void> check_modes(const Options& options) {
 }
 
 Result<void> check_segments(const Options& options) {
+  if (options.capacity_bytes == 0 && options.base_path.empty()) return {};  // all of the device
   if (options.capacity_bytes == 0) {
     return contradiction(fmt::format(
         "layout = {} needs capacity_bytes (or capacity_gb): say how much of the disk the store may "
@@ -128,7 +148,7 @@ Result<void> check_segments(const Options& options) {
         options.segment_bytes, options.max_object_bytes, least));
   }
   const std::uint64_t segment =
-      options.segment_bytes != 0 ? options.segment_bytes : core::default_segment_bytes(options);
+      options.segment_bytes != 0 ? options.segment_bytes : core::default_segment_bytes(options, 0);
   const std::uint64_t segments = core::segments_in(options.capacity_bytes, segment);
   if (segments < core::kMinSegments) {
     return contradiction(fmt::format(

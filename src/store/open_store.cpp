@@ -10,6 +10,7 @@
 #include "objects/object_store.hpp"
 #include "placement/policies.hpp"
 #include "placement/prompt_tracker.hpp"
+#include "store/places.hpp"
 #include "store/served_store.hpp"
 
 namespace fdpstore {
@@ -29,7 +30,7 @@ std::unique_ptr<Lineage> new_lineage() {
   return std::make_unique<placement::PromptTracker>(placement::PromptTracker::Limits{});
 }
 
-Result<std::unique_ptr<Backend>> open_backend(const Options& options) {
+Result<std::unique_ptr<Backend>> open_directory(const Options& options, std::string because) {
   return backends::open_file_backend({
       .base_path = options.base_path,
       .prompt_files = options.layout == Layout::prompt,
@@ -41,13 +42,42 @@ Result<std::unique_ptr<Backend>> open_backend(const Options& options) {
       .file_mode = options.file_mode,
       .format = options.format,
       .read_only = options.read_only,
+      .chosen_because = std::move(because),
   });
 }
 
+Result<std::unique_ptr<Backend>> open_device(const Options& options, std::string because) {
+  auto raw = store::raw_options(options);
+  raw.chosen_because = std::move(because);
+  return backends::open_raw_backend(raw);
+}
+
+Result<std::unique_ptr<Backend>> open_chosen(const Options& options) {
+  if (options.device_path.empty()) return open_directory(options, "");
+  if (options.base_path.empty()) return open_device(options, "");
+  const auto choice = store::choose_place(options);
+  if (!choice) return fail(choice.error());
+  std::string because =
+      fmt::format("; {} is used because {}",
+                  choice->device ? options.device_path : options.base_path, choice->because);
+  return choice->device ? open_device(options, std::move(because))
+                        : open_directory(options, std::move(because));
+}
+
+// Fills in what the medium decides.
+Result<std::unique_ptr<Backend>> open_backend(Options& options) {
+  auto backend = open_chosen(options);
+  if (backend && options.capacity_bytes == 0) {
+    options.capacity_bytes = (*backend)->geometry().medium_bytes;
+  }
+  return backend;
+}
+
 Result<std::unique_ptr<Store>> open_segments(const Options& options) {
-  auto backend = open_backend(options);
+  Options effective = options;
+  auto backend = open_backend(effective);
   if (!backend) return fail(std::move(backend.error()));
-  return core::open_segment_store(options, std::move(*backend), policy_factory(options),
+  return core::open_segment_store(effective, std::move(*backend), policy_factory(options),
                                   new_lineage());
 }
 
@@ -64,7 +94,8 @@ Result<std::unique_ptr<Store>> open_store(const Options& options) {
   if (auto checked = check_options(options); !checked) return fail(std::move(checked.error()));
   auto opened = options.layout == Layout::object ? open_objects(options) : open_segments(options);
   if (!opened || options.read_only) return opened;
-  return store::serve_diagnostics(std::move(*opened), options.base_path);
+  return store::serve_diagnostics(
+      std::move(*opened), options.base_path.empty() ? options.device_path : options.base_path);
 }
 
 Result<CheckReport> check_store(const Options& options, bool repair,

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 #include <boost/json/serialize.hpp>
+#include <boost/json/value_from.hpp>
 
 #include "store/option_rows.hpp"
 
@@ -116,6 +117,45 @@ Result<std::uint32_t> permission_bits(const json::value& value) {
   return bits;
 }
 
+// [0, 1, 3], 3, "0-1,3" or "3".
+Result<std::vector<std::uint32_t>> list_of_ids(const json::value& value) {
+  constexpr auto kExpected = "expected ids below 65536, such as [0, 1, 2] or \"0-2,5\"";
+  constexpr std::uint32_t kMaxId = 65535;
+  std::vector<std::uint32_t> ids;
+  if (const json::array* array = value.if_array()) {
+    for (const json::value& item : *array) {
+      const auto id = item.is_string() ? Result<std::uint64_t>(fail(Errc::invalid_option, ""))
+                                       : whole_number(item);
+      if (!id || *id > kMaxId) return fail(Errc::invalid_option, kExpected);
+      ids.push_back(static_cast<std::uint32_t>(*id));
+    }
+    return ids;
+  }
+  if (!value.is_string()) {
+    const auto id = whole_number(value);
+    if (!id || *id > kMaxId) return fail(Errc::invalid_option, kExpected);
+    return std::vector{static_cast<std::uint32_t>(*id)};
+  }
+  const auto number = [](std::string_view text) -> std::optional<std::uint32_t> {
+    std::uint32_t id = 0;
+    text = trim(text);
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
+    if (error != std::errc{} || end != text.data() + text.size() || id > kMaxId) return {};
+    return id;
+  };
+  std::string_view rest = value.get_string();
+  while (!trim(rest).empty()) {
+    const std::string_view part = rest.substr(0, rest.find(','));
+    rest.remove_prefix(std::min(rest.size(), part.size() + 1));
+    const auto dash = part.find('-');
+    const auto first = number(part.substr(0, dash));
+    const auto last = dash == std::string_view::npos ? first : number(part.substr(dash + 1));
+    if (!first || !last || *last < *first) return fail(Errc::invalid_option, kExpected);
+    for (std::uint32_t id = *first; id <= *last; ++id) ids.push_back(id);
+  }
+  return ids;
+}
+
 template <class E>
 Result<E> choice_of(const OptionRow& row, const json::value& value) {
   std::vector<std::string_view> names;
@@ -148,6 +188,8 @@ Result<T> convert(const OptionRow& row, const json::value& value) {
     return std::string(value.get_string());
   } else if constexpr (std::is_enum_v<T>) {
     return choice_of<T>(row, value);
+  } else if constexpr (std::is_same_v<T, std::vector<std::uint32_t>>) {
+    return list_of_ids(value);
   } else if constexpr (std::is_same_v<T, double>) {
     return real_number(value);
   } else if (row.info.type == OptionType::text) {
@@ -216,6 +258,8 @@ json::value get_option(const OptionRow& row, const Options& options) {
         } else if constexpr (std::is_same_v<T, std::uint32_t>) {
           const bool octal = row.info.type == OptionType::text;
           return octal ? json::value(fmt::format("{:04o}", value)) : json::value(value);
+        } else if constexpr (std::is_same_v<T, std::vector<std::uint32_t>>) {
+          return json::value_from(value);
         } else {
           return json::value(value);
         }

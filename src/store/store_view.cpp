@@ -1,11 +1,13 @@
 #include "store/store_view.hpp"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <functional>
 
 #include <fmt/format.h>
 #include <boost/json/parse.hpp>
@@ -17,19 +19,24 @@
 #include "fdpstore/backend.hpp"
 #include "format/codec.hpp"
 #include "objects/object_directory.hpp"
+#include "store/places.hpp"
 #include "store/served_store.hpp"
 
 namespace fdpstore::store {
 namespace {
 
+const std::string& path_of(const Options& options) {
+  return options.device_path.empty() ? options.base_path : options.device_path;
+}
+
+using ReadCopy = std::function<Result<void>(std::size_t copy, std::span<std::byte> out)>;
+
 // The newer of the two copies; when neither is good, the error of the first.
-Result<format::Superblock> read_superblock(const std::string& path) {
-  auto directory = backends::StoreDirectory::open({.path = path, .read_only = true});
-  if (!directory) return fail(std::move(directory.error()));
+Result<format::Superblock> newest_superblock(const std::string& name, const ReadCopy& read_copy) {
   Result<format::Superblock> best = fail(Errc::corrupt, "no superblock");
   for (std::size_t copy = 0; copy < kSuperblockCopies; ++copy) {
     std::array<std::byte, kSuperblockBytes> block{};
-    if (auto read = directory->read_superblock(copy, block); !read) continue;
+    if (auto read = read_copy(copy, block); !read) continue;
     auto decoded = format::decode_superblock(block);
     if (!decoded) {
       // That the other copy is damaged says less than that this one is of a newer version.
@@ -39,23 +46,38 @@ Result<format::Superblock> read_superblock(const std::string& path) {
     }
   }
   if (best) return best;
-  const std::string file = directory->superblock_path();
   if (best.error().code == Errc::version_mismatch) {
     return fail(Errc::version_mismatch,
-                fmt::format("{}: {}; use that version", file, best.error().what));
+                fmt::format("{}: {}; use that version", name, best.error().what));
   }
   return fail(Errc::corrupt,
-              fmt::format("{}: both copies are damaged ({}); restore the file from a backup, or "
-                          "begin an empty store with format = true",
-                          file, best.error().what));
+              fmt::format("{}: both copies are damaged ({}); restore one from a backup, or begin "
+                          "an empty store with format = true",
+                          name, best.error().what));
+}
+
+Result<format::Superblock> read_superblock(const Options& options) {
+  if (!options.device_path.empty()) {
+    auto device = backends::open_raw_backend(raw_options(options));
+    if (!device) return fail(std::move(device.error()));
+    return newest_superblock(options.device_path, [&](std::size_t copy, std::span<std::byte> out) {
+      return (*device)->read_superblock(copy, out);
+    });
+  }
+  auto directory = backends::StoreDirectory::open({.path = options.base_path, .read_only = true});
+  if (!directory) return fail(std::move(directory.error()));
+  return newest_superblock(directory->superblock_path(),
+                           [&](std::size_t copy, std::span<std::byte> out) {
+                             return directory->read_superblock(copy, out);
+                           });
 }
 
 Result<void> fill_from_superblock(FoundStore& found) {
-  const auto superblock = read_superblock(found.options.base_path);
+  const auto superblock = read_superblock(found.options);
   if (!superblock) return fail(superblock.error());
   if (superblock->layout > static_cast<std::uint32_t>(Layout::segment)) {
     return fail(Errc::version_mismatch, fmt::format("{}: layout {} is of a newer fdpstore",
-                                                    found.options.base_path, superblock->layout));
+                                                    path_of(found.options), superblock->layout));
   }
   Options& options = found.options;
   options.layout = static_cast<Layout>(superblock->layout);
@@ -71,11 +93,18 @@ Result<void> fill_from_superblock(FoundStore& found) {
 
 }  // namespace
 
-Result<FoundStore> find_store(const std::string& path) {
+Result<FoundStore> find_store(const std::string& path, std::uint64_t base_offset_bytes) {
   struct stat info{};
   if (::stat(path.c_str(), &info) != 0) return fail_errno(errno, path);
   if (!S_ISDIR(info.st_mode)) {
-    return fail_errno(ENOTDIR, path + " is no directory; name the base_path of a store");
+    FoundStore found;
+    found.options.device_path = path;
+    found.options.base_offset_bytes = base_offset_bytes;
+    found.options.layout = Layout::segment;
+    found.options.read_only = true;
+    found.owner = S_ISREG(info.st_mode) ? info.st_uid : ::geteuid();
+    if (auto filled = fill_from_superblock(found); !filled) return fail(filled.error());
+    return found;
   }
   const auto content = backends::inspect_directory(path);
   if (!content) return fail(content.error());
@@ -113,8 +142,9 @@ Result<bool> is_open_elsewhere(const FoundStore& found) {
   return client->has_value();
 }
 
-Result<StoreView> StoreView::open(const std::string& path, const std::string& policy) {
-  auto found = find_store(path);
+Result<StoreView> StoreView::open(const std::string& path, const std::string& policy,
+                                  std::uint64_t base_offset_bytes) {
+  auto found = find_store(path, base_offset_bytes);
   if (!found) return fail(std::move(found.error()));
   StoreView view;
   auto client = DiagnosticsClient::connect(found->socket_name, found->owner);

@@ -18,20 +18,23 @@
 namespace fdpstore::store {
 
 // The options that open what is at `path` for reading. Segments: as their superblock says; every
-// other directory is one of layout `object`.
+// other directory is one of layout `object`; what is no directory is taken for a device.
 struct FoundStore {
   Options options;
   std::string socket_name;
   uid_t owner = 0;
 };
-[[nodiscard]] Result<FoundStore> find_store(const std::string& path);
+// `base_offset_bytes`: where the store begins on a device.
+[[nodiscard]] Result<FoundStore> find_store(const std::string& path,
+                                            std::uint64_t base_offset_bytes = 0);
 // Whether a process answers for it. One that cannot be asked (another user's) is not seen.
 [[nodiscard]] Result<bool> is_open_elsewhere(const FoundStore& found);
 
 class StoreView {
  public:
   // `policy`: names the streams of a closed store; empty: the default policy.
-  [[nodiscard]] static Result<StoreView> open(const std::string& path, const std::string& policy);
+  [[nodiscard]] static Result<StoreView> open(const std::string& path, const std::string& policy,
+                                              std::uint64_t base_offset_bytes = 0);
 
   [[nodiscard]] bool answered_by_owner() const { return client_.has_value(); }
   // As to_json(StoreStatus), with `answered_by_owner`. When that is false, what is not on disk
