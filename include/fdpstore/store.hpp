@@ -196,12 +196,43 @@ class Store {
 [[nodiscard]] Result<TaskResult> lookup_and_wait(Store& store, std::span<const KeyRef> keys,
                                                  bool lock = false);
 
+// Makes the device (or its window) that `options` name blank and begins an empty store there.
+// Errc::foreign when it holds anything, a store of ours too, unless `force`.
+[[nodiscard]] Result<void> format_device(const Options& options, bool force);
+
 // What a path is, and which placement mechanisms work there; changes nothing that stays.
 struct MechanismProbe {
   std::string name;    // "F_SET_FILE_RW_HINT", "F_SET_RW_HINT", "write_stream", "uring_cmd", …
   bool works = false;  // the kernel accepts it here
   bool reaches_device = false;
   std::string reason;
+};
+// A placement handle of an NVMe namespace.
+struct PlacementHandle {
+  std::uint16_t pid = 0, ruh = 0;
+  std::uint64_t available_bytes = 0;  // left in the reclaim unit that it fills now
+};
+// What a block device or NVMe namespace says about itself. What was not told is empty or 0, and a
+// `…_reason` says why.
+struct DeviceInfo {
+  std::string model, serial, firmware;
+  std::uint32_t nsid = 0;
+  std::uint32_t endurance_group = 0;  // statistics are of all of it
+  std::uint64_t size_bytes = 0;
+  std::uint32_t block_bytes = 0;
+  std::uint64_t max_transfer_bytes = 0;
+  std::uint32_t max_segments = 0;
+  std::optional<std::uint32_t> max_write_streams;
+  bool fdp = false;
+  std::string fdp_reason;
+  std::uint64_t reclaim_unit_bytes = 0;
+  std::string isolation;  // of its reclaim unit handles
+  std::vector<PlacementHandle> handles;
+  bool statistics = false;
+  std::string statistics_reason;
+  std::uint64_t host_written_bytes = 0, media_written_bytes = 0, media_erased_bytes = 0;
+  std::vector<std::string> users;  // mounts, swap, devices stacked on it
+  std::vector<std::string> warnings;
 };
 struct PathInfo {
   std::string path;
@@ -215,6 +246,8 @@ struct PathInfo {
   std::string kernel;
   std::string content;  // "empty", "fdpstore segment store …", "LMCache fs directory, N objects", …
   std::vector<MechanismProbe> mechanisms;
+  std::optional<DeviceInfo> device_info;  // devices only
+  std::string automatic;                  // devices: what write_mode = auto takes, and why
   std::string recommended;  // a sentence: which layout and options to use here, and why
 };
 [[nodiscard]] Result<PathInfo> probe_path(const std::string& path);

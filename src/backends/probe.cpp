@@ -16,6 +16,8 @@
 
 #include "backends/directory_content.hpp"
 #include "backends/file_system.hpp"
+#include "backends/probe_device.hpp"
+#include "backends/raw_backend.hpp"
 #include "io/direct_io.hpp"
 #include "io/unique_fd.hpp"
 #include "io/write_hint.hpp"
@@ -23,8 +25,6 @@
 namespace fdpstore::backends {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr char kNoRawBlock[] = "raw-block mode is not part of this version";
 
 std::string kernel_release() {
   struct utsname names{};
@@ -127,14 +127,19 @@ Result<void> probe_file_system(PathInfo& info, const std::string& path, bool is_
   info.mechanisms.push_back(
       device_only("write_stream",
                   fmt::format("for block devices, and {} does not pass it on from a file ({} in "
-                              "queue/max_write_streams); {}",
-                              file_system->name, streams, kNoRawBlock)));
-  info.mechanisms.push_back(device_only(
-      "uring_cmd",
-      fmt::format("for NVMe character devices (/dev/ngXnY), not for files; {}", kNoRawBlock)));
+                              "queue/max_write_streams)",
+                              file_system->name, streams)));
+  info.mechanisms.push_back(
+      device_only("uring_cmd", "for NVMe character devices (/dev/ngXnY), not for files"));
   if (!is_directory) {
-    info.content = "a file";
-    info.recommended = "Name a directory: fdpstore keeps its files in one.";
+    const auto look = look_at_raw_device({.device_path = path, .read_only = true});
+    info.content = !look                   ? "a file: " + look.error().message()
+                   : look->has_store       ? "an fdpstore store on a file that stands for a device"
+                   : look->content.empty() ? "a blank file"
+                                           : "a file with " + look->content;
+    info.recommended =
+        "A directory is what fdpstore keeps files in (base_path); a blank file of the size wanted "
+        "can stand for a device to try out the raw-block mode (device_path).";
     return {};
   }
   const auto content = inspect_directory(path);
@@ -142,40 +147,6 @@ Result<void> probe_file_system(PathInfo& info, const std::string& path, bool is_
   info.content = content->describe();
   info.recommended = recommend_directory(info, *content, file_system->read_only);
   return {};
-}
-
-void probe_block_device(PathInfo& info, dev_t device) {
-  info.device = info.path;
-  info.content = "not looked at";
-  if (const auto fd = io::open_file(info.path, O_RDONLY)) {
-    std::uint64_t size = 0;
-    if (::ioctl(fd->get(), BLKGETSIZE64, &size) == 0) info.total_bytes = size;
-    fill_direct_io(info, io::probe_direct_read(info.path));
-  }
-  const auto streams = max_write_streams(::major(device), ::minor(device));
-  info.mechanisms.push_back(device_only(
-      "write_stream",
-      streams ? fmt::format("the device has {} write streams (queue/max_write_streams); {}",
-                            *streams, kNoRawBlock)
-              : fmt::format("the kernel states no write streams for it (queue/max_write_streams is "
-                            "missing; Linux ≥ 6.16 has it); {}",
-                            kNoRawBlock)));
-  info.mechanisms.push_back(device_only(
-      "uring_cmd",
-      fmt::format("needs the character device of the namespace (/dev/ngXnY); {}", kNoRawBlock)));
-  info.mechanisms.push_back(
-      device_only("F_SET_RW_HINT", "never used on a device: it would stick to it for everybody"));
-  info.recommended =
-      fmt::format("Make a file system on it and name a directory there: {}.", kNoRawBlock);
-}
-
-void probe_character_device(PathInfo& info) {
-  info.content = "not looked at";
-  const bool nvme = fs::path(info.path).filename().native().starts_with("ng");
-  info.mechanisms.push_back(device_only(
-      "uring_cmd", nvme ? fmt::format("an NVMe namespace by its name; {}", kNoRawBlock)
-                        : fmt::format("not an NVMe namespace (/dev/ngXnY); {}", kNoRawBlock)));
-  info.recommended = fmt::format("Name a directory: {}.", kNoRawBlock);
 }
 
 // The nearest existing parent of a path that does not exist.
@@ -222,10 +193,8 @@ Result<PathInfo> probe_path(const std::string& path) {
   if (S_ISDIR(status.st_mode) || S_ISREG(status.st_mode)) {
     auto done = probe_file_system(info, path, S_ISDIR(status.st_mode));
     if (!done) return fail(done.error());
-  } else if (S_ISBLK(status.st_mode)) {
-    probe_block_device(info, status.st_rdev);
   } else {
-    probe_character_device(info);
+    probe_device(info);
   }
   return info;
 }

@@ -57,7 +57,9 @@ Result<RawDeviceLook> look_at_raw_device(const RawBackendOptions& options) {
   if (!backend) return fail(std::move(backend.error()));
   auto store = (*backend)->has_store();
   if (!store) return fail(std::move(store.error()));
-  return RawDeviceLook{*store, (*backend)->effective_placement()};
+  auto content = *store ? Result<std::string>("") : (*backend)->foreign_content();
+  if (!content) return fail(std::move(content.error()));
+  return RawDeviceLook{*store, std::move(*content), (*backend)->effective_placement()};
 }
 
 Result<void> wipe_raw_device(const RawBackendOptions& options, bool force) {

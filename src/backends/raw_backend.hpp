@@ -49,6 +49,7 @@ struct RawBackendOptions {
 // What is there, without changing anything.
 struct RawDeviceLook {
   bool has_store = false;
+  std::string content;  // otherwise: what is there that is not ours; empty: nothing
   EffectivePlacement placement;
 };
 [[nodiscard]] Result<RawDeviceLook> look_at_raw_device(const RawBackendOptions& options);

@@ -28,7 +28,7 @@ struct RawPlacementRequest {
   std::string path;
   WriteMode write_mode = WriteMode::automatic;
   Strictness strictness = Strictness::prefer;
-  DirectiveOptions directives;
+  DirectiveOptions directives = {};
 };
 
 // What the device offers. A mechanism that is not there says why.

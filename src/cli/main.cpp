@@ -13,8 +13,7 @@
 namespace fdpstore::cli {
 namespace {
 
-constexpr std::array<const Command*, 6> kCommands{&kInfo, &kConfigure, &kStat,
-                                                  &kList, &kFsck,      &kPolicies};
+constexpr std::array kCommands{&kInfo, &kConfigure, &kFormat, &kStat, &kList, &kFsck, &kPolicies};
 
 std::string command_list() {
   std::string text;

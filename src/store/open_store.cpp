@@ -98,6 +98,21 @@ Result<std::unique_ptr<Store>> open_store(const Options& options) {
       std::move(*opened), options.base_path.empty() ? options.device_path : options.base_path);
 }
 
+Result<void> format_device(const Options& options, bool force) {
+  if (auto checked = check_options(options); !checked) return checked;
+  if (options.device_path.empty()) {
+    return fail(Errc::invalid_option, "device_path is missing: name the device to format");
+  }
+  Options device = options;
+  device.base_path.clear();
+  if (auto wiped = backends::wipe_raw_device(store::raw_options(device), force); !wiped) {
+    return wiped;
+  }
+  auto opened = open_segments(device);
+  if (!opened) return fail(std::move(opened.error()));
+  return (*opened)->close();
+}
+
 Result<CheckReport> check_store(const Options& options, bool repair,
                                 const CheckProgress& progress) {
   if (auto checked = check_options(options); !checked) return fail(std::move(checked.error()));

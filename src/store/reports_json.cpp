@@ -163,6 +163,53 @@ std::string to_json(const StoreStatus& status) {
   return json::serialize(object);
 }
 
+namespace store {
+namespace {
+
+json::value device_json(const DeviceInfo& device) {
+  json::array handles;
+  for (const PlacementHandle& handle : device.handles) {
+    handles.push_back(json::object{
+        {"pid", handle.pid}, {"ruh", handle.ruh}, {"available_bytes", handle.available_bytes}});
+  }
+  json::array users, warnings;
+  for (const std::string& user : device.users) users.push_back(json::value(valid_utf8(user)));
+  for (const std::string& warning : device.warnings) {
+    warnings.push_back(json::value(valid_utf8(warning)));
+  }
+  json::value statistics = nullptr;
+  if (device.statistics) {
+    statistics = json::object{{"host_written_bytes", device.host_written_bytes},
+                              {"media_written_bytes", device.media_written_bytes},
+                              {"media_erased_bytes", device.media_erased_bytes}};
+  }
+  return json::object{
+      {"model", valid_utf8(device.model)},
+      {"serial", valid_utf8(device.serial)},
+      {"firmware", valid_utf8(device.firmware)},
+      {"nsid", device.nsid},
+      {"endurance_group", device.endurance_group},
+      {"size_bytes", device.size_bytes},
+      {"block_bytes", device.block_bytes},
+      {"max_transfer_bytes", device.max_transfer_bytes},
+      {"max_segments", device.max_segments},
+      {"max_write_streams",
+       device.max_write_streams ? json::value(*device.max_write_streams) : json::value(nullptr)},
+      {"fdp", device.fdp},
+      {"fdp_reason", valid_utf8(device.fdp_reason)},
+      {"reclaim_unit_bytes", device.reclaim_unit_bytes},
+      {"isolation", device.isolation},
+      {"handles", std::move(handles)},
+      {"statistics", std::move(statistics)},
+      {"statistics_reason", valid_utf8(device.statistics_reason)},
+      {"users", std::move(users)},
+      {"warnings", std::move(warnings)},
+  };
+}
+
+}  // namespace
+}  // namespace store
+
 std::string to_json(const PathInfo& info) {
   json::array mechanisms;
   for (const MechanismProbe& probe : info.mechanisms) {
@@ -185,6 +232,9 @@ std::string to_json(const PathInfo& info) {
       {"kernel", info.kernel},
       {"content", store::valid_utf8(info.content)},
       {"mechanisms", std::move(mechanisms)},
+      {"device_info",
+       info.device_info ? store::device_json(*info.device_info) : json::value(nullptr)},
+      {"automatic", store::valid_utf8(info.automatic)},
       {"recommended", store::valid_utf8(info.recommended)},
   });
 }
