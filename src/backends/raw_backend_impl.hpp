@@ -118,9 +118,10 @@ class RawBackend final : public Backend {
   std::vector<Lane> lanes_;                    // by index into placement_.data
   std::vector<std::int32_t> lane_by_segment_;  // kNoLane: it waits for nobody
   std::vector<Directive> directive_by_segment_;
-  std::uint64_t unit_updates_ = 0;  // reclaim units given up because they were out of step
-  std::string unit_problem_;        // why units cannot be kept in step
-  std::string event_problem_;       // why events cannot be had
+  std::uint64_t unit_updates_ = 0;       // reclaim units given up because they were out of step
+  std::uint64_t data_unit_updates_ = 0;  // those of data
+  std::string unit_problem_;             // why units cannot be kept in step
+  std::string event_problem_;            // why events cannot be had
   std::uint64_t events_seen_ms_ = 0;
 
   std::vector<Operation> operations_;
