@@ -1,4 +1,5 @@
-"""Compare LMCache L2 adapters on one directory: fdpstore against `fs` and `fs_native`.
+"""Compare LMCache L2 adapters: fdpstore against `fs` and `fs_native` in a directory, or, with --raw
+or --loop, its raw-block mode against LMCache's `raw_block` on pre-sized files or loop devices.
 
 Every adapter is driven through LMCache's own adapter interface, in one process, in rounds. In a
 round each operation is measured with every contestant, in random order, before the next operation:
@@ -7,6 +8,8 @@ the ratio to the better of the peers in the same mode (page cache or O_DIRECT) *
 round* (median of those ratios).
 
     python bench/compare_adapters.py --path /mnt/nvme/bench --rounds 5
+    pip install lmcache-rust-raw-block-io   # raw_block's engine, for --raw and --loop
+    python bench/compare_adapters.py --path /mnt/nvme/bench --loop
 
 Stores are measured into recycled space (written once before, then deleted) and, for fdpstore, also
 into fresh space: never-written blocks are slower on most disks. Peers' directories are written and
@@ -24,6 +27,7 @@ import random
 import select
 import shutil
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -46,12 +50,14 @@ LOOKUP_BATCH = 1000
 @dataclass(frozen=True)
 class Contestant:
     name: str
-    config: Callable[[Path, int], dict[str, Any]]  # directory, working set in bytes
+    # Directory or device, working set in bytes, size of an object.
+    config: Callable[[Path, int, int], dict[str, Any]]
     peer: bool = False
+    raw: bool = False
 
     @property
     def direct(self) -> bool:
-        return self.name.endswith("O_DIRECT")
+        return self.raw or self.name.endswith("O_DIRECT")
 
 
 def plugin(**options: object) -> dict[str, Any]:
@@ -75,10 +81,10 @@ def segment_options(directory: Path, working_set: int, **more: object) -> dict[s
 
 
 CONTESTANTS = [
-    Contestant("fs", lambda d, _: {"type": "fs", "base_path": str(d)}, peer=True),
+    Contestant("fs", lambda d, *_: {"type": "fs", "base_path": str(d)}, peer=True),
     Contestant(
         "fs O_DIRECT",
-        lambda d, _: {"type": "fs", "base_path": str(d), "use_odirect": True},
+        lambda d, *_: {"type": "fs", "base_path": str(d), "use_odirect": True},
         peer=True,
     ),
     Contestant(
@@ -88,7 +94,7 @@ CONTESTANTS = [
     ),
     Contestant(
         "fs_native O_DIRECT",
-        lambda d, _: {
+        lambda d, *_: {
             "type": "fs_native",
             "base_path": str(d),
             "num_workers": 4,
@@ -96,14 +102,62 @@ CONTESTANTS = [
         },
         peer=True,
     ),
-    Contestant("segment", lambda d, w: segment_options(d, w, use_odirect=False)),
-    Contestant("segment O_DIRECT", lambda d, w: segment_options(d, w, use_odirect=True)),
-    Contestant("object", lambda d, _: plugin(base_path=str(d), layout="object")),
+    Contestant("segment", lambda d, w, _: segment_options(d, w, use_odirect=False)),
+    Contestant("segment O_DIRECT", lambda d, w, _: segment_options(d, w, use_odirect=True)),
+    Contestant("object", lambda d, *_: plugin(base_path=str(d), layout="object")),
     Contestant(
         "object O_DIRECT",
-        lambda d, _: plugin(base_path=str(d), layout="object", use_odirect=True),
+        lambda d, *_: plugin(base_path=str(d), layout="object", use_odirect=True),
     ),
 ]
+
+
+def raw_block(engine: str) -> Callable[[Path, int, int], dict[str, Any]]:
+    def config(device: Path, _: int, size: int) -> dict[str, Any]:
+        return {
+            "type": "raw_block",
+            "device_path": str(device),
+            "slot_bytes": size + 4096,
+            "io_engine": engine,
+        }
+
+    return config
+
+
+RAW_CONTESTANTS = [
+    Contestant("raw_block posix", raw_block("posix"), peer=True, raw=True),
+    Contestant("raw_block io_uring", raw_block("io_uring"), peer=True, raw=True),
+    Contestant(
+        "fdpstore",
+        lambda d, _, size: plugin(
+            device_path=str(d), segment_bytes=256 * MIB, max_object_bytes=size
+        ),
+        raw=True,
+    ),
+]
+
+
+class Device:
+    """A pre-sized file in `directory`, as it is or as a loop device."""
+
+    def __init__(self, directory: Path, size: int, loop: bool) -> None:
+        directory.mkdir(parents=True)
+        self.path = directory / "device.img"
+        with self.path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+        self.loop = loop
+        if loop:
+            done = subprocess.run(
+                ["losetup", "--find", "--show", "--direct-io=on", self.path],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            self.path = Path(done.stdout.strip())
+
+    def close(self) -> None:
+        if self.loop:
+            subprocess.run(["losetup", "--detach", self.path], check=True)
 
 
 def open_adapter(config: dict[str, Any]) -> L2AdapterInterface:
@@ -271,17 +325,27 @@ class Bench:
 class Entrant:
     """A contestant with its store in one round: a directory that was empty before it."""
 
-    def __init__(self, contestant: Contestant, root: Path, size: int, total: int) -> None:
+    def __init__(
+        self, contestant: Contestant, root: Path, size: int, total: int, loop: bool
+    ) -> None:
         self.contestant = contestant
         self.directory = root / contestant.name.replace(" ", "-")
         shutil.rmtree(self.directory, ignore_errors=True)
         self.size = size
         self.count = total // size // SHAPES[size][0] * SHAPES[size][0]
-        self.bench = Bench(open_adapter(contestant.config(self.directory, total)), size, self.count)
+        self.device = None
+        place = self.directory
+        if contestant.raw:
+            # Room for the working set with headers, raw_block's checkpoints, our open segments.
+            self.device = Device(self.directory, total + total // 16 + 2 * GIB, loop)
+            place = self.device.path
+        self.bench = Bench(open_adapter(contestant.config(place, total, size)), size, self.count)
         self.out: dict[str, float] = {}
 
     def close(self) -> None:
         self.bench.adapter.close()
+        if self.device:
+            self.device.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def note(self, name: str, figure: Figure) -> None:
@@ -322,13 +386,14 @@ def measure_round(
     total: int,
     order: random.Random,
     step: Callable[[str], None],
+    loop: bool,
 ) -> dict[str, dict[str, float]]:
     """Each operation goes round all contestants, in random order, before the next one begins."""
     entrants: list[Entrant] = []
     buffers: list[TensorMemoryObj] = []
     try:
         for contestant in contestants:
-            entrants.append(Entrant(contestant, root, size, total))
+            entrants.append(Entrant(contestant, root, size, total, loop))
         objects = make_objects(size, SHAPES[size][0] * SHAPES[size][1] * 2)
         buffers = [objects[i % len(objects)] for i in range(entrants[0].count)]
         for operation in (Entrant.store, Entrant.load, Entrant.look_up, Entrant.delete):
@@ -374,7 +439,7 @@ def report(size: int, rounds: list[dict[str, dict[str, float]]], names: list[Con
     label = f"{size // MIB} MiB" if size >= MIB else f"{size // KIB} KiB"
     print(f"\n{label}: {SHAPES[size][0]} keys a task, {SHAPES[size][1]} tasks in flight")
     columns = ["store fresh GB/s", "store GB/s", "load GB/s", "store CPU s/GB", "load CPU s/GB"]
-    columns += ["store p99 ms", "load p99 ms"]
+    columns += ["store p50 ms", "store p99 ms", "load p50 ms", "load p99 ms"]
     columns += [c for c in ("lookups k/s", "deletes k/s") if c in rounds[0][names[0].name]]
     print("  " + "".ljust(20) + "".join(c.rjust(18) for c in columns))
     apart = []
@@ -407,6 +472,8 @@ def main() -> int:
         "--total-mib", type=int, default=1024, help="working set of one measurement"
     )
     parser.add_argument("--sizes-kib", default="256,1024,4096,16384")
+    parser.add_argument("--raw", action="store_true", help="raw-block mode on pre-sized files")
+    parser.add_argument("--loop", action="store_true", help="the same on loop devices (root)")
     parser.add_argument("--only", default="", help="comma-separated names; default: all")
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--seed", type=int, default=1)
@@ -415,9 +482,10 @@ def main() -> int:
     if unknown := [s for s in sizes if s not in SHAPES]:
         parser.error(f"no shape for {unknown}; choose from {[s // KIB for s in SHAPES]} KiB")
     wanted = {n.strip() for n in args.only.split(",") if n.strip()}
-    contestants = [c for c in CONTESTANTS if not wanted or c.name in wanted]
-    if missing := wanted - {c.name for c in CONTESTANTS}:
-        parser.error(f"unknown {missing}; choose from {[c.name for c in CONTESTANTS]}")
+    candidates = RAW_CONTESTANTS if args.raw or args.loop else CONTESTANTS
+    contestants = [c for c in candidates if not wanted or c.name in wanted]
+    if missing := wanted - {c.name for c in candidates}:
+        parser.error(f"unknown {missing}; choose from {[c.name for c in candidates]}")
     args.path.mkdir(parents=True, exist_ok=True)
     order = random.Random(args.seed)
     env = environment(args.path)
@@ -433,7 +501,9 @@ def main() -> int:
                 print(f"\r{size // KIB} KiB round {number + 1}: {what:<40}", end="", flush=True)
 
             results[size].append(
-                measure_round(contestants, args.path, size, args.total_mib * MIB, order, step)
+                measure_round(
+                    contestants, args.path, size, args.total_mib * MIB, order, step, args.loop
+                )
             )
         print("\r" + " " * 70 + "\r", end="")
         report(size, results[size], contestants)

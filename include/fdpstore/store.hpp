@@ -112,7 +112,8 @@ struct StoreInfo {
   std::uint64_t zero_copy_align_bytes = 1;
 
   std::uint64_t capacity_bytes = 0;   // the bound on disk; 0: none
-  std::uint64_t max_live_bytes = 0;   // payload that can be live at most; 0: unknown
+  // Payload that can be live at most, without what segments being written hold; 0: unknown.
+  std::uint64_t max_live_bytes = 0;
   std::uint64_t allocated_bytes = 0;  // on disk now
   std::uint64_t live_objects = 0;
   std::uint64_t live_bytes = 0;  // payload

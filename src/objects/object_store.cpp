@@ -23,6 +23,8 @@ constexpr std::chrono::seconds kScanAge{60};
 // Puts that fail in a row, for the file system's sake, until the store calls itself unhealthy.
 constexpr unsigned kUnhealthyAfter = 8;
 constexpr std::size_t kLookupChunk = 64;
+// What other hosts did since a scan as recent as this is not worth a word.
+constexpr std::chrono::seconds kFreshScan{60};
 
 }  // namespace
 
@@ -333,6 +335,7 @@ void ObjectStore::add_warnings(std::vector<std::string>& warnings) {
     warnings.emplace_back("live objects are still being counted");
   } else if (!options_.exclusive) {
     const auto age = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - scanned_at_);
+    if (age < kFreshScan) return;
     warnings.push_back(
         fmt::format("live objects are those of a scan {} s ago and what this process "
                     "stored and removed since",
