@@ -126,9 +126,25 @@ Result<void> check_modes(const Options& options) {
   return {};
 }
 
+// The same handles named in two ways: one of them would be ignored.
+Result<void> check_ids(const Options& options) {
+  const auto both = [](std::string_view pids, std::string_view handles) {
+    return contradiction(fmt::format(
+        "{} and {} name the same thing, once as PIDs and once as RUH identifiers: give one of them",
+        pids, handles));
+  };
+  if (!options.fdp_placement_ids.empty() && !options.fdp_data_ruh_ids.empty()) {
+    return both("fdp_placement_ids", "fdp_data_ruh_ids");
+  }
+  if (!options.meta_checkpoint_placement_id.empty() && !options.fdp_metadata_ruh_ids.empty()) {
+    return both("meta_checkpoint_placement_id", "fdp_metadata_ruh_ids");
+  }
+  return {};
+}
+
 Result<void> check_segments(const Options& options) {
-  if (options.capacity_bytes == 0 && options.base_path.empty()) return {};  // all of the device
-  if (options.capacity_bytes == 0) {
+  const bool whole_device = options.capacity_bytes == 0 && options.base_path.empty();
+  if (options.capacity_bytes == 0 && !whole_device) {
     return contradiction(fmt::format(
         "layout = {} needs capacity_bytes (or capacity_gb): say how much of the disk the store may "
         "use, or use layout = object",
@@ -147,6 +163,7 @@ Result<void> check_segments(const Options& options) {
         "segment_bytes to {}, or lower max_object_bytes",
         options.segment_bytes, options.max_object_bytes, least));
   }
+  if (whole_device) return {};  // its size is known when it is opened
   const std::uint64_t segment =
       options.segment_bytes != 0 ? options.segment_bytes : core::default_segment_bytes(options, 0);
   const std::uint64_t segments = core::segments_in(options.capacity_bytes, segment);
@@ -172,7 +189,7 @@ Result<void> check_segments(const Options& options) {
 }  // namespace
 
 Result<void> check_options(const Options& options) {
-  for (const auto check : {check_bounds, check_paths, check_modes, check_applicable}) {
+  for (const auto check : {check_bounds, check_paths, check_modes, check_applicable, check_ids}) {
     if (auto checked = check(options); !checked) return checked;
   }
   if (options.layout != Layout::object) {

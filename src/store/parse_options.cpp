@@ -106,6 +106,19 @@ Result<const Translation*> translate(const std::string& name, const json::value&
                                                 name, given, fmt::join(possible, " or ")));
 }
 
+// With placement off, raw_block's passthrough commands carry no directive: that is write_mode =
+// plain, whichever node of the namespace it goes through.
+bool is_moot(const Translation& translation, const json::object& all) {
+  if (translation.name != "use_uring_cmd") return false;
+  for (const std::string_view name : {"fdp_enabled", "use_fdp"}) {
+    const json::value* value = all.if_contains(name);
+    if (value != nullptr && (*value == json::value(false) || *value == json::value("false"))) {
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 Result<Options> parse_options(std::string_view text) {
@@ -128,7 +141,7 @@ Result<Options> parse_options(std::string_view text) {
       const auto translation = translate(key, value);
       if (!translation) return fail(translation.error());
       if (*translation == nullptr) return unknown_option(key);
-      if ((*translation)->option.empty()) continue;
+      if ((*translation)->option.empty() || is_moot(**translation, *object)) continue;
       const auto [other, first] = given.emplace((*translation)->option, (*translation)->name);
       if (!first) return set_twice(other->second, key);
       if (auto set = store::set_option(*store::find_option((*translation)->option),

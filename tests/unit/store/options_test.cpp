@@ -21,7 +21,12 @@ std::string with(std::string_view name, std::string_view json_value) {
       {"prompt_idle_s", R"("layout": "prompt", "capacity_bytes": "8GiB", )"},
   };
   const auto found = around.find(name);
-  const std::string base = name == "base_path" ? "" : R"("base_path": "/data", )";
+  const store::OptionRow* row = store::find_option(name);
+  const bool device = row != nullptr && row->info.layouts == "device";
+  const std::string base =
+      name == "base_path" || name == "device_path"
+          ? ""
+          : (device ? R"("device_path": "/dev/ng0n1", )" : R"("base_path": "/data", )");
   return fmt::format(R"({{{}{}"{}": {}}})", base, found == around.end() ? "" : found->second, name,
                      json_value);
 }
@@ -57,10 +62,27 @@ const std::vector<Sample>& samples() {
       "true", "[]", R"("")", R"("x")", R"("5s")", R"("inf")", R"("nan")", "-1", R"("1e400")"};
   static const std::vector<std::string> bad_bool{"0", "1", R"("yes")", "[]", R"("")"};
   static const std::vector<std::string> good_bool{"true", "false", R"("true")", R"("False")"};
+  static const std::vector<std::string> good_ids{"[]",     "[0, 1]", R"("0-2,5")",       "3",
+                                                 R"("3")", R"("")",  R"(" 1 - 2 , 4 ")", "[65535]"};
+  static const std::vector<std::string> bad_ids{
+      "-1",       "65536",     "1.5",        "true",     "{}",           "[[1]]",
+      R"(["1"])", "[0, -1]",   "[70000]",    R"("x")",   R"("2-1")",     R"("1-")",
+      R"("-1")",  R"("1,,2")", R"("1-2-3")", R"("0x1")", R"("1-99999")", R"("99999999999")"};
   static const std::vector<Sample> all{
       {"base_path",
        {R"("/data")", R"("relative/dir")"},
        {"5", R"("")", "[]", "true", R"("a\u0000b")"}},
+      {"device_path",
+       {R"("/dev/ng0n1")", R"("relative/file")"},
+       {"5", R"("")", "[]", "true", R"("a\u0000b")"}},
+      {"base_offset_bytes", {"0", "4096", R"("10GiB")"}, bad_bytes},
+      {"max_transfer_bytes", {"0", "131072", R"("512KiB")"}, bad_bytes},
+      {"max_data_transfer_size", {"0", R"("1MiB")"}, bad_bytes},
+      {"fdp_placement_ids", good_ids, bad_ids},
+      {"fdp_data_ruh_ids", good_ids, bad_ids},
+      {"fdp_ruh_ids", good_ids, bad_ids},
+      {"meta_checkpoint_placement_id", good_ids, bad_ids},
+      {"fdp_metadata_ruh_ids", good_ids, bad_ids},
       {"layout", {R"("object")"}, {R"("objects")", R"("Object")", "1", R"("")"}},
       {"capacity_bytes", {"0", "4096", "1e9", R"("10GiB")", R"("1.5 TB")", R"("100")"}, bad_bytes},
       {"capacity_gb", {"0", "0.5", "500", R"("2.5")", "1e3"}, bad_real},
@@ -79,6 +101,7 @@ const std::vector<Sample>& samples() {
       {"queue_depth",
        {"1", "4096", R"("128")"},
        {"0", "4097", "-1", "2.5", "true", R"("x")", "1e12"}},
+      {"iouring_queue_depth", {"1", "256"}, {"0", "4097", "-1", R"("x")"}},
       {"engine_threads", {"1", "256"}, {"0", "257", "-1", R"("")", "5000000000"}},
       {"num_workers", {"8"}, {"0", "-4", "2.5"}},
       {"format", good_bool, bad_bool},
@@ -128,7 +151,7 @@ TEST(ParseOptions, BadValueIsRefusedByName) {
 
 TEST(ParseOptions, NullLeavesAnOptionOut) {
   for (const OptionInfo& info : option_table()) {
-    if (info.name == "base_path") continue;
+    if (info.name == "base_path" || info.name == "device_path") continue;
     const auto parsed = parse_options(with(info.name, "null"));
     ASSERT_TRUE(parsed) << info.name << ": " << parsed.error().message();
   }
@@ -216,6 +239,11 @@ TEST(ParseOptions, ToJsonComesBackTheSame) {
           "write_mode": "hint", "placement": "require", "durability": "device",
           "file_mode": "0666", "queue_depth": 1, "lock_timeout_s": 1e6,
           "max_object_bytes": 4097})",
+      R"({"device_path": "/dev/ng0n1", "base_path": "/data", "capacity_gb": 9,
+          "base_offset_bytes": "9007199254740992", "max_transfer_bytes": 131072,
+          "fdp_placement_ids": "1-3", "fdp_metadata_ruh_ids": [0], "write_mode": "uring_cmd"})",
+      R"({"device_path": "/dev/ng0n1", "fdp_data_ruh_ids": 4,
+          "meta_checkpoint_placement_id": [7, 5]})",
   };
   for (const char* document : documents) {
     const auto first = parse_options(document);
@@ -227,6 +255,9 @@ TEST(ParseOptions, ToJsonComesBackTheSame) {
     EXPECT_EQ(first->use_odirect, second->use_odirect);
     EXPECT_EQ(first->tmp_max_age_s, second->tmp_max_age_s);
     EXPECT_EQ(first->file_mode, second->file_mode);
+    EXPECT_EQ(first->base_offset_bytes, second->base_offset_bytes);
+    EXPECT_EQ(first->fdp_placement_ids, second->fdp_placement_ids);
+    EXPECT_EQ(first->meta_checkpoint_placement_id, second->meta_checkpoint_placement_id);
   }
 }
 
@@ -274,6 +305,24 @@ TEST(CheckOptions, ContradictionNamesBothSidesAndTheRemedy) {
        {"write_mode = write_stream", "base_path", "hint"}},
       {R"({"base_path": "/d", "read_only": true, "format": true})", {"read_only", "format"}},
       {R"({"base_path": "/d", "read_only": true, "exclusive": true})", {"read_only", "exclusive"}},
+      {R"({"base_path": "/d", "device_path": "/dev/n", "layout": "segment"})",
+       {"layout = segment", "capacity_bytes"}},
+      {R"({"device_path": "/dev/n", "layout": "object"})",
+       {"layout = object", "device_path = /dev/n", "layout = segment"}},
+      {R"({"device_path": "/dev/n", "layout": "prompt", "capacity_gb": 9})",
+       {"layout = prompt", "device_path = /dev/n", "layout = segment"}},
+      {R"({"device_path": "/dev/n", "segment_bytes": 100000000})",
+       {"segment_bytes = 100000000", "4096", "100003840"}},
+      {R"({"device_path": "/dev/n", "segment_bytes": "64MiB"})",
+       {"segment_bytes = 67108864", "max_object_bytes = 67108864", "raise", "lower"}},
+      {R"({"device_path": "/dev/n", "relative_tmp_dir": "t"})",
+       {"relative_tmp_dir = t", "layout = segment"}},
+      {R"({"device_path": "/dev/n", "fdp_placement_ids": [1], "fdp_data_ruh_ids": [1]})",
+       {"fdp_placement_ids", "fdp_data_ruh_ids", "one of them"}},
+      {R"({"device_path": "/dev/n", "meta_checkpoint_placement_id": 0, "fdp_metadata_ruh_ids": 0})",
+       {"meta_checkpoint_placement_id", "fdp_metadata_ruh_ids", "one of them"}},
+      {R"({"device_path": "/dev/n", "fdp_ruh_ids": [1], "fdp_data_ruh_ids": [1]})",
+       {"fdp_ruh_ids", "fdp_data_ruh_ids", "one of them"}},
       {R"({"base_path": "/d", "capacity_bytes": 1, "capacity_gb": 1})",
        {"capacity_bytes", "capacity_gb", "one of them"}},
       {R"({"base_path": "/d", "slot_bytes": 1, "max_object_bytes": 1})",
@@ -316,6 +365,169 @@ TEST(CheckOptions, StructFilledByACallerIsCheckedToo) {
   EXPECT_FALSE(check_options(options));
 }
 
+// ---------------------------------------------------------------------------------------- devices
+
+std::string on_device(std::string_view rest) {
+  return fmt::format(R"({{"device_path": "/dev/ng0n1"{}{}}})", rest.empty() ? "" : ", ", rest);
+}
+
+TEST(DeviceOptions, DevicePathAloneGivesLayoutSegmentOverAllOfIt) {
+  const auto parsed = parse_options(on_device(""));
+  ASSERT_TRUE(parsed) << parsed.error().message();
+  EXPECT_EQ(parsed->device_path, "/dev/ng0n1");
+  EXPECT_EQ(parsed->layout, Layout::segment);
+  EXPECT_EQ(parsed->capacity_bytes, 0U);
+  EXPECT_EQ(parsed->write_mode, WriteMode::automatic);
+}
+
+TEST(DeviceOptions, ListsOfIdsAreListsRangesOrOneNumber) {
+  const std::pair<const char*, std::vector<std::uint32_t>> lists[] = {
+      {"[0, 1]", {0, 1}},
+      {R"("0-2,5")", {0, 1, 2, 5}},
+      {"3", {3}},
+      {R"("3")", {3}},
+      {R"(" 7 , 1-2")", {7, 1, 2}},
+      {"[]", {}},
+      {R"("")", {}},
+      {R"("5-5")", {5}},
+      {"[65535]", {65535}},
+      {"[2, 2]", {2, 2}},  // twice: the device's handles are checked later
+  };
+  for (const auto& [text, ids] : lists) {
+    const auto parsed = parse_options(on_device(fmt::format(R"("fdp_placement_ids": {})", text)));
+    ASSERT_TRUE(parsed) << text << ": " << parsed.error().message();
+    EXPECT_EQ(parsed->fdp_placement_ids, ids) << text;
+  }
+}
+
+TEST(DeviceOptions, ValuesArriveInTheirMembers) {
+  const auto parsed = parse_options(on_device(
+      R"("base_offset_bytes": "1MiB", "max_data_transfer_size": 65536, "fdp_ruh_ids": "4,6",
+         "fdp_metadata_ruh_ids": [2, 5], "iouring_queue_depth": 9)"));
+  ASSERT_TRUE(parsed) << parsed.error().message();
+  EXPECT_EQ(parsed->base_offset_bytes, 1U << 20);
+  EXPECT_EQ(parsed->max_transfer_bytes, 65536U);
+  EXPECT_EQ(parsed->fdp_data_ruh_ids, (std::vector<std::uint32_t>{4, 6}));
+  EXPECT_EQ(parsed->fdp_metadata_ruh_ids, (std::vector<std::uint32_t>{2, 5}));
+  EXPECT_EQ(parsed->queue_depth, 9U);
+}
+
+TEST(DeviceOptions, WithoutADeviceTheyAreRefusedByName) {
+  const std::pair<const char*, const char*> given[] = {
+      {"base_offset_bytes", "4096"},   {"max_transfer_bytes", "4096"},
+      {"fdp_placement_ids", "[1]"},    {"fdp_data_ruh_ids", "[1]"},
+      {"fdp_metadata_ruh_ids", "[1]"}, {"meta_checkpoint_placement_id", "1"},
+  };
+  for (const auto& [name, value] : given) {
+    const std::string message =
+        error_of(fmt::format(R"({{"base_path": "/d", "{}": {}}})", name, value));
+    EXPECT_NE(message.find(name), std::string::npos) << message;
+    EXPECT_NE(message.find("give device_path"), std::string::npos) << message;
+  }
+}
+
+struct RawBlockName {
+  const char* json;     // as LMCache's raw_block or the earlier names have it
+  const char* changed;  // the same in our own
+};
+
+TEST(RawBlockNames, HaveTheEffectOfOurOwn) {
+  const RawBlockName all[] = {
+      {R"("use_uring_cmd": true)", R"("write_mode": "uring_cmd")"},
+      {R"("use_uring_cmd": "true")", R"("write_mode": "uring_cmd")"},  // from a command line
+      {R"("use_uring_cmd": false)", ""},
+      {R"("fdp_enabled": true)", R"("placement": "require")"},
+      {R"("fdp_enabled": false)", R"("write_mode": "plain")"},
+      {R"("use_fdp": true)", R"("placement": "require")"},
+      {R"("use_fdp": false)", R"("write_mode": "plain")"},
+      {R"("fdp_directive_type": 2)", ""},
+      {R"("fdp_data_placement_policy": "cache_salt_prefix")", R"("policy": "tenant")"},
+      {R"("fdp_data_placement_policy": "none")", R"("policy": "separated")"},
+      {R"("io_engine": "io_uring")", ""},
+      {R"("block_align": 4096)", ""},
+      {R"("header_bytes": 4096)", ""},
+      {R"("enable_zero_copy": true)", ""},
+      {R"("load_checkpoint_on_init": true)", ""},
+      {R"("meta_verify_on_load": true)", ""},
+      {R"("use_uring_cmd": null, "block_align": null, "meta_magic": null)", ""},
+      // Commands without directives are what raw_block does there.
+      {R"("use_uring_cmd": true, "fdp_enabled": false)", R"("write_mode": "plain")"},
+      {R"("fdp_enabled": false, "use_uring_cmd": true)", R"("write_mode": "plain")"},
+      {R"("use_uring_cmd": true, "fdp_enabled": true, "fdp_placement_ids": [1, 2],
+          "meta_checkpoint_placement_id": 3, "slot_bytes": "8MiB", "iouring_queue_depth": 32,
+          "max_data_transfer_size": 131072, "io_engine": "io_uring",
+          "fdp_data_placement_policy": "cache_salt_prefix")",
+       R"("write_mode": "uring_cmd", "placement": "require", "fdp_placement_ids": "1-2",
+          "meta_checkpoint_placement_id": [3], "max_object_bytes": "8MiB", "queue_depth": 32,
+          "max_transfer_bytes": 131072, "policy": "tenant")"},
+  };
+  for (const RawBlockName& one : all) {
+    const auto theirs = parse_options(on_device(one.json));
+    ASSERT_TRUE(theirs) << one.json << ": " << theirs.error().message();
+    const auto ours = parse_options(on_device(one.changed));
+    ASSERT_TRUE(ours) << one.changed << ": " << ours.error().message();
+    EXPECT_EQ(to_json(*theirs), to_json(*ours)) << one.json;
+  }
+}
+
+TEST(RawBlockNames, OtherValuesAreRefusedNamingThePossibleOnes) {
+  const std::pair<const char*, const char*> all[] = {
+      {R"("use_uring_cmd": 1)", "true or false"},
+      {R"("fdp_enabled": "maybe")", "true or false"},
+      {R"("use_fdp": 0)", "true or false"},
+      {R"("fdp_directive_type": 1)", "only 2"},
+      {R"("fdp_directive_type": 0)", "only 2"},
+      {R"("fdp_data_placement_policy": "random")", "cache_salt_prefix or none"},
+      {R"("io_engine": "posix")", "only io_uring"},
+      {R"("block_align": 512)", "only 4096"},
+      {R"("header_bytes": 8192)", "only 4096"},
+      {R"("enable_zero_copy": false)", "only true"},
+      {R"("load_checkpoint_on_init": false)", "only true"},
+      {R"("meta_verify_on_load": false)", "only true"},
+  };
+  for (const auto& [json, possible] : all) {
+    const std::string message = error_of(on_device(json));
+    const std::string name = std::string(json).substr(1, std::string(json).find('"', 1) - 1);
+    EXPECT_NE(message.find(name), std::string::npos) << message;
+    EXPECT_NE(message.find(possible), std::string::npos) << message;
+  }
+}
+
+TEST(RawBlockNames, WithoutMeaningHereSayWhy) {
+  const std::pair<const char*, const char*> all[] = {
+      {"meta_total_bytes", "no checkpoint"},   {"meta_magic", "no checkpoint"},
+      {"meta_version", "no checkpoint"},       {"meta_checkpoint_interval_sec", "no checkpoint"},
+      {"meta_idle_quiet_ms", "no checkpoint"}, {"meta_enable_periodic", "no checkpoint"},
+      {"fdp_slot_reuse_policy", "no slots"},   {"num_store_workers", "queue_depth"},
+      {"num_lookup_workers", "queue_depth"},   {"num_load_workers", "queue_depth"},
+  };
+  for (const auto& [name, why] : all) {
+    const std::string message = error_of(on_device(fmt::format(R"("{}": 1)", name)));
+    EXPECT_NE(message.find(name), std::string::npos) << message;
+    EXPECT_NE(message.find(why), std::string::npos) << message;
+    EXPECT_NE(message.find("leave it out"), std::string::npos) << message;
+  }
+}
+
+TEST(RawBlockNames, BothNamesOfOneThingAreRefused) {
+  const std::pair<const char*, const char*> all[] = {
+      {R"("fdp_enabled": true, "use_fdp": true)", "fdp_enabled and use_fdp"},
+      {R"("use_uring_cmd": true, "write_mode": "plain")", "use_uring_cmd and write_mode"},
+      {R"("write_mode": "auto", "fdp_enabled": false)", "write_mode and fdp_enabled"},
+      {R"("policy": "none", "fdp_data_placement_policy": "none")",
+       "policy and fdp_data_placement_policy"},
+  };
+  for (const auto& [json, named] : all) {
+    EXPECT_NE(error_of(on_device(json)).find(named), std::string::npos)
+        << error_of(on_device(json));
+  }
+}
+
+TEST(RawBlockNames, UringCommandsNeedADevice) {
+  const std::string message = error_of(R"({"base_path": "/d", "use_uring_cmd": true})");
+  EXPECT_NE(message.find("device_path"), std::string::npos) << message;
+}
+
 // --------------------------------------------------------------------------------- unknown names
 
 TEST(UnknownOption, NearestNameIsSuggested) {
@@ -344,15 +556,6 @@ TEST(UnknownOption, FarFromAllListsThemAll) {
   EXPECT_NE(message.find("unknown option zzzzzzzz"), std::string::npos) << message;
   for (const OptionInfo& info : option_table()) {
     EXPECT_NE(message.find(info.name), std::string::npos) << info.name;
-  }
-}
-
-TEST(UnknownOption, RawBlockNameSaysThatThereIsNoRawBlockMode) {
-  for (const char* name : {"device_path", "header_bytes", "use_uring_cmd", "fdp_enabled", "use_fdp",
-                           "fdp_data_ruh_ids", "meta_checkpoint_placement_id", "block_align"}) {
-    const std::string message = error_of(with(name, "1"));
-    EXPECT_NE(message.find(name), std::string::npos) << message;
-    EXPECT_NE(message.find("no raw-block mode"), std::string::npos) << message;
   }
 }
 
