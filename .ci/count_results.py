@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Counts the results of one stage of ./run-tests from its JUnit XML files.
 
-Prints "passed failed skipped" on the first line; then one line for each skipped test, starting
-with "skipped", and for each failed one with "failed", followed by its output, indented. A stage
+Prints "passed failed skipped" on the first line; then one line for each reason to skip, starting
+with "skipped", and for each failed test with "failed", followed by its output, indented. A stage
 whose command failed without any failed test (it crashed, or did not build) counts as one failure.
 """
 
@@ -78,9 +78,13 @@ def main() -> int:
         cases.append(Case(f"stage {args.stage}", "failed", f"exit code {args.exit_code}"))
     counts = [sum(c.outcome == o for c in cases) for o in ("passed", "failed", "skipped")]
     print(*counts)
+    skipped: dict[str, list[str]] = {}
     for case in cases:
         if case.outcome == "skipped":
-            print(f"skipped {case.name}: {case.text}")
+            skipped.setdefault(case.text, []).append(case.name)
+    for reason, names in skipped.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        print(f"skipped {names[0]}{more}: {reason}")
     for case in cases:
         if case.outcome == "failed":
             print(f"failed {case.name}")

@@ -58,6 +58,15 @@ def test_pytest_results_are_counted_with_reasons(tmp_path):
     assert "failed test_error" in lines
 
 
+def test_tests_skipped_for_one_reason_share_a_line(tmp_path):
+    case = '<testcase name="{}"><skipped message="{}"/></testcase>'
+    cases = [("A", "no root"), ("B", "no mirror"), ("C", "no mirror"), ("D", "no mirror")]
+    text = "".join(case.format(*one) for one in cases)
+    (tmp_path / "s.xml").write_text(f"<testsuite>{text}</testsuite>")
+    lines = count("--exit-code", 0, tmp_path / "s.xml")
+    assert lines == ["0 0 4", "skipped A: no root", "skipped B and 2 more: no mirror"]
+
+
 def test_crashed_stage_is_a_failure(tmp_path):
     assert count("--exit-code", 139)[0] == "0 1 0"
     (tmp_path / "cut.xml").write_text(CTEST_XML[:100])
@@ -76,7 +85,7 @@ def run_tests(*options: str) -> subprocess.CompletedProcess[str]:
 
 def test_run_tests_lists_its_stages_and_refuses_others():
     stages = [line.split()[0] for line in run_tests("--list").stdout.splitlines()]
-    assert {"format", "ruff", "dev", "python", "scripts", "asan", "tsan", "tidy"} <= set(stages)
+    assert {"format", "ruff", "dev", "python", "scripts", "vm", "asan", "tsan", "tidy"} <= {*stages}
     for options in (["--only", "nothing"], ["--quick"], ["--only"]):
         done = run_tests(*options)
         assert done.returncode == 2
@@ -87,6 +96,22 @@ def test_last_line_is_the_count():
     done = run_tests("--only", "ruff")
     expected = {0: "1 passed, 0 failed", 1: "0 passed, 1 failed"}  # as the tree stands
     assert done.stdout.splitlines()[-1] == expected[done.returncode]
+
+
+def test_skipped_are_counted_on_the_line_before():
+    script = f"""
+        . <(sed -n '/^summary() /,/^}}/p' {ROOT}/run-tests)
+        passed=3 failed=1 skipped=2 skips=("vm: a: no mirror" "dev: b: no XFS")
+        failures=("dev: c")
+        summary"""
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "skipped: vm: a: no mirror",
+        "skipped: dev: b: no XFS",
+        "failed: dev: c",
+        "2 skipped",
+        "3 passed, 1 failed",
+    ]
 
 
 def test_missing_package_without_root_prints_the_command():
