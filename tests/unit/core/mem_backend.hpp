@@ -19,8 +19,17 @@
 namespace fdpstore::test {
 
 struct Medium {
+  // How a segment came to its end: how often each block was written since it was allocated.
+  struct Sealed {
+    SegmentUse use;
+    std::vector<std::uint8_t> writes;
+  };
   std::mutex mutex;
   std::map<std::uint32_t, std::vector<std::byte>> segments;
+  std::map<std::uint32_t, Sealed> writes;  // of segments in use
+  std::vector<Sealed> sealed;              // in the order of their end
+  std::uint64_t freed = 0;                 // IoOp::free
+  std::uint64_t taken_unfreed = 0;         // segments allocated again without one
   std::array<std::optional<std::vector<std::byte>>, kSuperblockCopies> superblocks;
 
   // What is there now; a store opened on it sees a crash at this instant.
@@ -29,6 +38,7 @@ struct Medium {
     auto copy = std::make_shared<Medium>();
     copy->segments = segments;
     copy->superblocks = superblocks;
+    copy->writes = writes;
     return copy;
   }
   std::uint64_t allocated() {
@@ -43,6 +53,8 @@ class MemBackend final : public Backend {
  public:
   struct Config {
     bool fixed_size = true;
+    bool must_fill = false;
+    std::uint32_t max_transfer = 1U << 20;
     std::uint32_t handles = 4;
     std::uint32_t memory_align = 1;
     // Asked for every request before it is carried out; an error fails it without effect.
@@ -57,10 +69,11 @@ class MemBackend final : public Backend {
   MemBackend(std::shared_ptr<Medium> medium, Config config)
       : medium_(std::move(medium)), config_(std::move(config)) {
     geometry_.max_segments = 1U << 16;
-    geometry_.max_transfer_bytes = 1U << 20;
+    geometry_.max_transfer_bytes = config_.max_transfer;
     geometry_.memory_align_bytes = config_.memory_align;
     geometry_.handles = config_.handles;
     capabilities_.fixed_size_segments = config_.fixed_size;
+    capabilities_.must_fill = config_.must_fill;
   }
 
   const Geometry& geometry() const override { return geometry_; }
@@ -99,10 +112,16 @@ class MemBackend final : public Backend {
     const bool grown = !config_.fixed_size && use.prompt.value != 0;
     auto& bytes = medium_->segments[segment.value];
     if (!grown && bytes.empty()) bytes.resize(geometry_.segment_bytes);
+    if (medium_->writes.contains(segment.value)) ++medium_->taken_unfreed;
+    medium_->writes[segment.value] = {
+        use, std::vector<std::uint8_t>(geometry_.segment_bytes / kSuperblockBytes)};
     return {};
   }
   Result<void> reopen(SegmentId, const SegmentUse&) override { return {}; }
-  void seal(SegmentId, std::uint64_t) override {}
+  void seal(SegmentId segment, std::uint64_t) override {
+    const std::lock_guard guard(medium_->mutex);
+    medium_->sealed.push_back(medium_->writes[segment.value]);
+  }
 
   void submit(std::span<const IoRequest> requests) override {
     const std::lock_guard guard(mutex_);
@@ -148,6 +167,8 @@ class MemBackend final : public Backend {
     if (it == medium_->segments.end()) return std::make_error_code(std::errc::bad_file_descriptor);
     std::vector<std::byte>& bytes = it->second;
     if (request.op == IoOp::free) {
+      ++medium_->freed;
+      medium_->writes.erase(request.segment.value);
       if (request.release) medium_->segments.erase(it);
       return {};
     }
@@ -159,6 +180,7 @@ class MemBackend final : public Backend {
         }
         if (bytes.size() < at + span.iov_len) bytes.resize(at + span.iov_len);
         std::memcpy(bytes.data() + at, span.iov_base, span.iov_len);
+        count_blocks(request.segment, at, span.iov_len);
       } else if (request.op == IoOp::read) {
         if (at + span.iov_len > bytes.size()) return std::make_error_code(std::errc::io_error);
         std::memcpy(span.iov_base, bytes.data() + at, span.iov_len);
@@ -166,6 +188,15 @@ class MemBackend final : public Backend {
       at += span.iov_len;
     }
     return {};
+  }
+
+  // A block that comes in several spans counts once, with its first byte.
+  void count_blocks(SegmentId segment, std::uint64_t at, std::uint64_t length) {
+    std::vector<std::uint8_t>& writes = medium_->writes[segment.value].writes;
+    const std::uint64_t first = (at + kSuperblockBytes - 1) / kSuperblockBytes;
+    for (std::uint64_t block = first; block * kSuperblockBytes < at + length; ++block) {
+      if (block < writes.size()) ++writes[block];
+    }
   }
 
   std::shared_ptr<Medium> medium_;
