@@ -45,6 +45,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 # Object size → keys per task, tasks in flight (as LMCache's controllers would have them).
 SHAPES = {256 * KIB: (16, 4), MIB: (16, 4), 4 * MIB: (8, 4), 16 * MIB: (4, 4)}
 LOOKUP_BATCH = 1000
+LAST_GENERATION = 1000  # the keys that are loaded, looked up, and deleted
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,7 @@ class Device:
 
     def __init__(self, directory: Path, size: int, loop: bool) -> None:
         directory.mkdir(parents=True)
+        self.size = size
         self.path = directory / "device.img"
         with self.path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, size)
@@ -337,7 +339,7 @@ class Entrant:
         place = self.directory
         if contestant.raw:
             # Room for the working set with headers, raw_block's checkpoints, our open segments.
-            self.device = Device(self.directory, total + total // 16 + 2 * GIB, loop)
+            self.device = Device(self.directory, total + total // 16 + 7 * 256 * MIB, loop)
             place = self.device.path
         self.bench = Bench(open_adapter(contestant.config(place, total, size)), size, self.count)
         self.out: dict[str, float] = {}
@@ -361,22 +363,24 @@ class Entrant:
         """Into space that was never written, and again when all of it has been written."""
         self.note("store fresh", self.bench.store(self.keys(1), buffers))
         self.bench.adapter.delete(self.keys(1))
-        for generation in (2, 3):
+        # A log goes round all of a device before it comes back to where it began.
+        again = 2 if self.device is None else self.device.size // (self.size * self.count) + 1
+        for generation in range(2, 2 + again):
             self.bench.store(self.keys(generation), buffers)
             self.bench.adapter.delete(self.keys(generation))
-        self.note("store", self.bench.store(self.keys(4), buffers))
+        self.note("store", self.bench.store(self.keys(LAST_GENERATION), buffers))
 
     def load(self, buffers: list[TensorMemoryObj]) -> None:
         drop_caches()
-        self.note("load", self.bench.load(self.keys(4), buffers))
+        self.note("load", self.bench.load(self.keys(LAST_GENERATION), buffers))
 
     def look_up(self, _: list[TensorMemoryObj]) -> None:
         if self.size == min(SHAPES):
-            self.out["lookups k/s"] = self.bench.lookups_per_s(self.keys(4)) / 1e3
+            self.out["lookups k/s"] = self.bench.lookups_per_s(self.keys(LAST_GENERATION)) / 1e3
 
     def delete(self, _: list[TensorMemoryObj]) -> None:
         if self.size == min(SHAPES):
-            self.out["deletes k/s"] = self.bench.deletes_per_s(self.keys(4)) / 1e3
+            self.out["deletes k/s"] = self.bench.deletes_per_s(self.keys(LAST_GENERATION)) / 1e3
 
 
 def measure_round(
