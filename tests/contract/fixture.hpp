@@ -1,4 +1,5 @@
-// StoreTest: one store of the variant under test, in a directory of its own, reopened at will.
+// StoreTest: one store of the variant under test, in a directory or on a device of its own,
+// reopened at will.
 //
 // Object number n has make_key(n) and, unless a test says otherwise, the bytes fill(seed n).
 #pragma once
@@ -19,6 +20,7 @@
 #include "support/client.hpp"
 #include "support/files.hpp"
 #include "support/keys.hpp"
+#include "support/test_device.hpp"
 #include "support/variants.hpp"
 
 namespace fdpstore {
@@ -45,19 +47,58 @@ inline bool eventually(const std::function<bool()>& condition, double seconds = 
 class StoreTest : public ::testing::TestWithParam<Variant> {
  protected:
   void SetUp() override {
-    if (variant().odirect && !direct_io_works(dir_.path())) {
+    const bool on_files = !variant().raw() || variant().medium == Medium::raw_file;
+    if (on_files && variant().odirect && !direct_io_works(dir_.path())) {
       GTEST_SKIP() << "O_DIRECT does not work in " << dir_.string() << "; set TMPDIR";
     }
+    if (!variant().raw()) return;
+    device_.emplace(variant(), path(), 1024 * kMiB);
+    if (!device_->why_not().empty()) GTEST_SKIP() << device_->why_not();
+    device_->guard(options().base_offset_bytes, options().capacity_bytes);
   }
-  void TearDown() override { close(); }
+  void TearDown() override {
+    close();
+    if (device_) {
+      EXPECT_TRUE(device_->guards_intact()) << "a store wrote outside of its part of the device";
+    }
+  }
 
   [[nodiscard]] static Variant variant() { return GetParam(); }
   [[nodiscard]] std::filesystem::path path() const { return dir_.path() / "store"; }
-  [[nodiscard]] Options options() const { return small_options(variant(), path()); }
+  // The store's directory or device, as its messages name it.
+  [[nodiscard]] std::string where() const { return device_ ? device_->path() : path().string(); }
+  [[nodiscard]] Options options() const { return small_options(variant(), where()); }
+  [[nodiscard]] TestDevice& device() { return *device_; }
+  [[nodiscard]] const TestDevice& device() const { return *device_; }
+
+  // A place on the disk: in a file of the store, or on its device when `file` is empty.
+  void read_at(const std::filesystem::path& file, std::span<std::byte> out,
+               std::uint64_t at) const {
+    if (file.empty()) return device_->read(out, at);
+    File(file, O_RDONLY).read(out, at);
+  }
+  void write_at(const std::filesystem::path& file, std::span<const std::byte> bytes,
+                std::uint64_t at) const {
+    if (file.empty()) return device_->write(bytes, at);
+    File(file, O_RDWR).write(bytes, at);
+  }
+  void flip(const std::filesystem::path& file, std::uint64_t at) const {
+    std::byte value{};
+    read_at(file, {&value, 1}, at);
+    value ^= std::byte{0xFF};
+    write_at(file, {&value, 1}, at);
+  }
+
+  // Bytes on the disk that are the store's. On a device that is what it says: what is around its
+  // part is guarded.
+  [[nodiscard]] std::uint64_t disk_use() {
+    return device_ ? store_->status().info.allocated_bytes : disk_bytes(path());
+  }
 
   // Throws when it cannot: nothing in a test makes sense then.
   void open(const Options& options) {
     close();
+    if (device_) device_->guard(options.base_offset_bytes, options.capacity_bytes);
     auto opened = open_store(options);
     if (!opened) throw std::runtime_error("open_store: " + opened.error().message());
     store_ = std::move(*opened);
@@ -170,6 +211,7 @@ class StoreTest : public ::testing::TestWithParam<Variant> {
 
  private:
   TempDir dir_;
+  std::optional<TestDevice> device_;
   Options options_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<Client> client_;
@@ -183,6 +225,6 @@ inline std::string variant_name(const ::testing::TestParamInfo<Variant>& info) {
 }  // namespace fdpstore::test
 
 // Runs every TEST_P of a suite derived from StoreTest over all variants.
-#define FDPSTORE_FOR_ALL_VARIANTS(suite)                                                 \
-  INSTANTIATE_TEST_SUITE_P(All, suite, ::testing::ValuesIn(::fdpstore::test::kVariants), \
+#define FDPSTORE_FOR_ALL_VARIANTS(suite)                                                  \
+  INSTANTIATE_TEST_SUITE_P(All, suite, ::testing::ValuesIn(::fdpstore::test::variants()), \
                            ::fdpstore::test::variant_name)

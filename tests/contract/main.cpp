@@ -13,7 +13,7 @@ namespace {
 int open_as_child(std::string_view name, const char* path) {
   using namespace fdpstore;
   using namespace fdpstore::test;
-  for (const Variant& variant : kVariants) {
+  for (const Variant& variant : variants()) {
     if (variant.name() != name) continue;
     const auto opened = open_store(small_options(variant, path));
     if (opened) return kExitOpened;

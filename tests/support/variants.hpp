@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdlib>
 #include <filesystem>
 #include <ostream>
-#include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "fdpstore/options.hpp"
 
@@ -18,7 +20,12 @@ inline constexpr std::uint64_t kKiB = 1024;
 inline constexpr std::uint64_t kMiB = 1024 * kKiB;
 
 // Where segments lie: in files of a directory, or in one medium.
-enum class Medium : std::uint8_t { directory, raw_file };
+enum class Medium : std::uint8_t {
+  directory,
+  raw_file,  // a pre-sized file
+  loop,      // a loop device over one
+  device,    // what $FDPSTORE_TEST_DEVICE names
+};
 
 struct Variant {
   Layout layout = Layout::segment;
@@ -33,8 +40,9 @@ struct Variant {
   [[nodiscard]] bool single_owner() const { return has_segments() || exclusive; }
 
   [[nodiscard]] std::string name() const {
-    return (raw() ? "raw_file" : std::string(to_string(layout))) + (exclusive ? "_exclusive" : "") +
-           (odirect ? "_odirect" : "_buffered");
+    static constexpr const char* kMedia[] = {"", "raw_file", "loop", "device"};
+    return (raw() ? kMedia[static_cast<std::size_t>(medium)] : std::string(to_string(layout))) +
+           (exclusive ? "_exclusive" : "") + (odirect ? "_odirect" : "_buffered");
   }
   friend std::ostream& operator<<(std::ostream& out, const Variant& v) { return out << v.name(); }
 };
@@ -49,17 +57,35 @@ inline constexpr std::array kVariants = {
     Variant{Layout::object, false, true},
     Variant{Layout::segment, false, false, Medium::raw_file},
     Variant{Layout::segment, true, false, Medium::raw_file},
+    Variant{Layout::segment, true, false, Medium::loop},
 };
 
-// The file that stands for a device, in the directory that the store of other variants is.
-inline std::filesystem::path device_file(const std::filesystem::path& path) {
-  return path / "device.img";
+// Empty: none.
+inline std::string named_device() {
+  const char* path = std::getenv("FDPSTORE_TEST_DEVICE");  // NOLINT(concurrency-mt-unsafe)
+  return path != nullptr ? path : "";
 }
 
-// A small store: 15 or 16 segments of 2 MiB, objects up to 1 MiB. Makes the file for a device.
-inline Options small_options(const Variant& variant, const std::filesystem::path& path) {
+// All of the above, and one for a device where one is named.
+inline std::vector<Variant> variants() {
+  std::vector<Variant> out(kVariants.begin(), kVariants.end());
+  if (!named_device().empty()) out.push_back({Layout::segment, true, false, Medium::device});
+  return out;
+}
+
+inline std::vector<Variant> device_variants() {
+  std::vector<Variant> out = variants();
+  std::erase_if(out, [](const Variant& variant) { return !variant.raw(); });
+  return out;
+}
+
+// What a store on a device leaves alone before its part.
+inline constexpr std::uint64_t kWindowAt = 4 * kMiB;
+
+// A small store: 15 segments of 2 MiB, objects up to 1 MiB. `where`: its directory, or its device.
+inline Options small_options(const Variant& variant, const std::filesystem::path& where) {
   Options options;
-  options.base_path = path.string();
+  options.base_path = where.string();
   options.layout = variant.layout;
   options.use_odirect = variant.odirect;
   options.exclusive = variant.exclusive;
@@ -67,16 +93,8 @@ inline Options small_options(const Variant& variant, const std::filesystem::path
   if (variant.has_segments()) options.segment_bytes = 2 * kMiB;
   if (variant.single_owner()) options.capacity_bytes = 32 * kMiB;
   if (variant.raw()) {
-    options.base_path.clear();
-    options.device_path = device_file(path).string();
-    if (!std::filesystem::exists(options.device_path)) {
-      std::filesystem::create_directories(path);
-      const int fd = ::open(options.device_path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-      if (fd < 0 || ::posix_fallocate(fd, 0, 128 * kMiB) != 0) {
-        throw std::runtime_error("no room for " + options.device_path);
-      }
-      ::close(fd);
-    }
+    options.device_path = std::exchange(options.base_path, "");
+    options.base_offset_bytes = kWindowAt;
   }
   return options;
 }
