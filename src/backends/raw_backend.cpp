@@ -447,6 +447,18 @@ std::vector<std::string> RawBackend::warnings() const {
         "segment_bytes",
         geometry_.segment_bytes, geometry_.unit_bytes));
   }
+  const bool part =
+      device_.base_bytes() + device_.window_bytes() + kBlockBytes <= device_.medium_bytes() ||
+      device_.base_bytes() != 0 ||
+      (device_.description().device && device_.description().device->partition);
+  const bool ids_given =
+      !options_.directives.placement_ids.empty() || !options_.directives.data_ruh_ids.empty();
+  if (!placement_.data.empty() && part && !ids_given) {
+    out.emplace_back(
+        "the store has a part of the device: others on it need placement ids of their "
+        "own (fdp_placement_ids in each), else write amplification 1.0 is not "
+        "promised");
+  }
   if (!placement_.data.empty() && !placement_.metadata) {
     out.emplace_back(
         "data and metadata share a placement id: write amplification 1.0 is not "

@@ -217,6 +217,7 @@ Result<void> RawDevice::set_window() {
                             options_.base_offset_bytes, options_.path, size,
                             size == 0 ? "; give the file a size (fallocate -l SIZE)" : ""));
   }
+  medium_bytes_ = size;
   const std::uint64_t room = (size - options_.base_offset_bytes) / kBlockBytes * kBlockBytes;
   if (options_.capacity_bytes > room) {
     return fail(

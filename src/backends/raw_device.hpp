@@ -47,6 +47,8 @@ class RawDevice {
   [[nodiscard]] std::uint64_t command_base_bytes() const { return start_bytes_ + base_bytes(); }
   [[nodiscard]] std::uint64_t base_bytes() const { return options_.base_offset_bytes; }
   [[nodiscard]] std::uint64_t window_bytes() const { return window_bytes_; }
+  // All of the file, device or namespace.
+  [[nodiscard]] std::uint64_t medium_bytes() const { return medium_bytes_; }
   // The medium behind the path: file, block device, or namespace alone.
   [[nodiscard]] const io::PathDescription& description() const { return description_; }
   // -1: it cannot be opened so.
@@ -87,6 +89,7 @@ class RawDevice {
   std::optional<io::NvmeDescription> nvme_;
   std::uint64_t start_bytes_ = 0;  // of a partition in its namespace
   std::uint64_t window_bytes_ = 0;
+  std::uint64_t medium_bytes_ = 0;
   std::vector<std::string> warnings_;
 };
 

@@ -32,6 +32,8 @@ class SegmentWalk {
 
  private:
   std::span<const std::byte> block(std::uint64_t offset);
+  std::span<const std::byte> in_window(std::uint64_t offset, std::uint64_t wanted,
+                                       std::uint64_t read_ahead);
   [[nodiscard]] format::Place place(std::uint64_t offset) const;
 
   Context& context_;
