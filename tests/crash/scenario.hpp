@@ -34,7 +34,7 @@ struct Scenario {
   std::string_view name;
   Variant variant;
   bool reclaims = false;     // more is stored than fits: objects may go, wrong bytes may not come
-  std::uint32_t rounds = 0;  // of 50
+  std::uint32_t rounds = 0;  // when there are 50 in all
 
   friend std::ostream& operator<<(std::ostream& out, const Scenario& s) { return out << s.name; }
 };
@@ -48,12 +48,19 @@ inline constexpr std::array kScenarios = {
     Scenario{"object", {Layout::object, false, false}, false, 5},
     Scenario{"object_odirect", {Layout::object, true, false}, false, 4},
     Scenario{"object_exclusive_reclaim", {Layout::object, false, true}, true, 5},
+    Scenario{"raw_file", {Layout::segment, true, false, Medium::raw_file}, false, 8},
+    Scenario{
+        "raw_file_buffered_reclaim", {Layout::segment, false, false, Medium::raw_file}, true, 3},
+    Scenario{"loop", {Layout::segment, true, false, Medium::loop}, false, 8},
+    Scenario{"loop_reclaim", {Layout::segment, true, false, Medium::loop}, true, 8},
 };
 
-inline Options options_of(const Scenario& scenario, const std::filesystem::path& path) {
-  Options options = small_options(scenario.variant, path);
+inline constexpr std::uint64_t kRoomBytes = 1024 * kMiB;
+// `where`: the store's directory or device.
+inline Options options_of(const Scenario& scenario, const std::filesystem::path& where) {
+  Options options = small_options(scenario.variant, where);
   // Without reclaim everything ever appended must fit: see kBytesPerRound.
-  if (!scenario.reclaims && options.capacity_bytes != 0) options.capacity_bytes = 1024 * kMiB;
+  if (!scenario.reclaims && options.capacity_bytes != 0) options.capacity_bytes = kRoomBytes;
   return options;
 }
 // What the child stores in a round at most when nothing may be reclaimed.
@@ -112,7 +119,7 @@ class SharedFile {
   Shared* shared_;
 };
 
-// `--crash-child SCENARIO SHARED_FILE STORE_PATH SEED`; returns an exit status if it is not killed.
+// `--crash-child SCENARIO SHARED_FILE STORE SEED`; returns an exit status if it is not killed.
 int run_child(const std::array<std::string, 4>& arguments);
 
 }  // namespace fdpstore::test::crash
