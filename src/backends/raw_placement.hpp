@@ -18,10 +18,10 @@ namespace fdpstore::backends {
 
 // Which placement ids are whose; lists that are empty are found out.
 struct DirectiveOptions {
-  std::vector<std::uint32_t> placement_ids;           // PIDs for data
-  std::vector<std::uint32_t> data_ruh_ids;            // the same as RUH identifiers
-  std::vector<std::uint32_t> metadata_placement_ids;  // the first counts
-  std::vector<std::uint32_t> metadata_ruh_ids;
+  std::vector<std::uint32_t> placement_ids = {};           // PIDs for data
+  std::vector<std::uint32_t> data_ruh_ids = {};            // the same as RUH identifiers
+  std::vector<std::uint32_t> metadata_placement_ids = {};  // the first counts
+  std::vector<std::uint32_t> metadata_ruh_ids = {};
 };
 
 struct RawPlacementRequest {

@@ -86,7 +86,7 @@ TEST(Probe, FileAndCharacterDeviceAreNoPlaceForAStore) {
   EXPECT_EQ(must_probe(dir / "file").kind, "file");
   const PathInfo null = must_probe("/dev/null");
   EXPECT_EQ(null.kind, "character device");
-  EXPECT_THAT(mechanism(null, "uring_cmd").reason, HasSubstr("raw-block mode is not part"));
+  EXPECT_THAT(mechanism(null, "uring_cmd").reason, HasSubstr("no NVMe namespace"));
   EXPECT_EQ(backends::probe_path("/dev/null/x").error().code, std::errc::not_a_directory);
   EXPECT_FALSE(backends::probe_path(""));
 }
