@@ -111,8 +111,12 @@ class TestDevice {
     size_bytes_ = what->size_bytes;
     const bool character = what->kind == io::PathKind::nvme_character;
     node_.emplace(character ? what->device->block_path : path_, O_RDWR | O_DIRECT);
-    const auto wiped = backends::wipe_raw_device({.device_path = path_}, true);
-    if (!wiped) throw std::runtime_error(wiped.error().message());
+    // Stores begin at offset 0 or at that of the window; what was deallocated may still be read.
+    for (const std::uint64_t offset : {std::uint64_t{0}, kWindowAt}) {
+      const auto wiped =
+          backends::wipe_raw_device({.device_path = path_, .base_offset_bytes = offset}, true);
+      if (!wiped) throw std::runtime_error(wiped.error().message());
+    }
   }
 
   std::string path_;
