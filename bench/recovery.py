@@ -23,9 +23,8 @@ import sys
 import time
 from pathlib import Path
 
-from compare_adapters import (
+from adapters import (
     GIB,
-    LOOKUP_BATCH,
     MIB,
     RAW_CONTESTANTS,
     Contestant,
@@ -38,6 +37,7 @@ from lmcache.v1.distributed.l2_adapters.base import L2AdapterInterface
 
 OBJECT_BYTES = 4096
 TASK_KEYS = 64
+LOOKUP_BATCH = 1000
 
 
 def store(config: dict, count: int) -> None:

@@ -111,7 +111,7 @@ struct StoreInfo {
   std::string durability;
   std::uint64_t zero_copy_align_bytes = 1;
 
-  std::uint64_t capacity_bytes = 0;   // the bound on disk; 0: none
+  std::uint64_t capacity_bytes = 0;  // the bound on disk; 0: none
   // Payload that can be live at most, without what segments being written hold; 0: unknown.
   std::uint64_t max_live_bytes = 0;
   std::uint64_t allocated_bytes = 0;  // on disk now
