@@ -1,5 +1,5 @@
-// Devices of plain files and loop devices: what opening refuses, windows, locks, formatting, and
-// segments as ranges. Namespaces are looked at in the guest.
+// Devices of plain files and loop devices: what opening refuses, windows, locks, formatting.
+// Namespaces are looked at in the guest.
 #include "backends/raw_device.hpp"
 
 #include <algorithm>
@@ -12,9 +12,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "backends/directory_content.hpp"
 #include "backends/raw_backend.hpp"
-#include "unit/backends/support.hpp"
+#include "unit/backends/raw_support.hpp"
 #include "unit/io/loop_device.hpp"
 
 namespace fdpstore::test {
@@ -26,50 +25,10 @@ using backends::RawDevice;
 using testing::AllOf;
 using testing::HasSubstr;
 
-constexpr std::uint64_t kSegment = 2 * kMiB;
-
-// A file standing for a device.
-class DeviceFile {
- public:
-  explicit DeviceFile(std::uint64_t size_bytes) {
-    {
-      std::ofstream make(path_);
-    }
-    fs::resize_file(path_, size_bytes);
-  }
-  [[nodiscard]] const std::string& path() const { return path_; }
-  [[nodiscard]] const TempDir& dir() const { return dir_; }
-  void write(std::uint64_t at, const std::string& bytes) const {
-    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(static_cast<std::streamoff>(at));
-    file << bytes;
-  }
-  [[nodiscard]] std::string bytes(std::uint64_t at, std::size_t length) const {
-    std::ifstream file(path_, std::ios::binary);
-    file.seekg(static_cast<std::streamoff>(at));
-    std::string out(length, '\0');
-    file.read(out.data(), static_cast<std::streamsize>(length));
-    return out;
-  }
-  [[nodiscard]] bool blank(std::uint64_t at, std::size_t length) const {
-    return bytes(at, length) == std::string(length, '\0');
-  }
-
- private:
-  TempDir dir_;
-  std::string path_ = dir_ / "device";
-};
-
 Error refused(const RawDevice::Options& options) {
   const auto device = RawDevice::open(options);
   EXPECT_FALSE(device) << "it opened";
   return device ? Error{} : device.error();
-}
-
-std::unique_ptr<Backend> must_open(const RawBackendOptions& options) {
-  auto backend = open_raw_backend(options);
-  EXPECT_TRUE(backend) << backend.error().message();
-  return backend ? std::move(*backend) : nullptr;
 }
 
 // Exit status of `what` in a process of its own.
@@ -274,12 +233,6 @@ TEST(RawDevice, AFileTellsNoStreamsApartAndSaysWhy) {
 
 // ------------------------------------------------------------------------------ looking and wiping
 
-std::vector<std::byte> superblock(char fill) {
-  std::vector<std::byte> block(kSuperblockBytes, static_cast<std::byte>(fill));
-  std::ranges::copy(std::as_bytes(std::span(backends::kSuperblockMagic)), block.begin());
-  return block;
-}
-
 TEST(RawLook, SaysWhatIsThereAndChangesNothing) {
   const DeviceFile file(16 * kMiB);
   const RawBackendOptions options{.device_path = file.path(), .read_only = true};
@@ -355,179 +308,6 @@ TEST(RawWipe, LeavesWhatIsBesideTheWindow) {
   EXPECT_EQ(file.bytes(4 * kMiB - 6, 6), "before");
   EXPECT_EQ(file.bytes(8 * kMiB, 6), "behind");
   EXPECT_TRUE(file.blank(4 * kMiB, kMiB));
-}
-
-// ------------------------------------------------------------------------------- segments,
-// requests
-
-class RawSegments : public ::testing::TestWithParam<bool> {  // O_DIRECT
- protected:
-  static constexpr std::uint64_t kBase = 4 * kMiB;
-  static constexpr std::uint64_t kWindow = 9 * kMiB;  // four segments behind the head
-
-  [[nodiscard]] RawBackendOptions options(std::uint64_t base = kBase) const {
-    return {.device_path = file_.path(),
-            .base_offset_bytes = base,
-            .capacity_bytes = kWindow,
-            .use_odirect = GetParam()};
-  }
-  [[nodiscard]] std::unique_ptr<Backend> opened(std::uint64_t base = kBase) const {
-    auto backend = must_open(options(base));
-    EXPECT_TRUE(backend->set_segment_bytes(kSegment));
-    return backend;
-  }
-  DeviceFile file_{32 * kMiB};
-};
-INSTANTIATE_TEST_SUITE_P(Raw, RawSegments, ::testing::Bool(), [](const auto& param) {
-  return std::string(param.param ? "odirect" : "buffered");
-});
-
-TEST_P(RawSegments, GeometryIsTheWindows) {
-  auto backend = opened();
-  EXPECT_EQ(backend->geometry().medium_bytes, kWindow);
-  EXPECT_EQ(backend->geometry().max_segments, 4U);
-  EXPECT_EQ(backend->geometry().segment_bytes, kSegment);
-  EXPECT_EQ(backend->geometry().unit_bytes, 0U);
-  EXPECT_TRUE(backend->capabilities().fixed_size_segments);
-  EXPECT_FALSE(backend->capabilities().must_fill) << "there is no reclaim unit to be in step with";
-  EXPECT_EQ(backend->capabilities().cached_writes, !GetParam());
-  EXPECT_EQ(backend->describe(), file_.path());
-  const auto existing = backend->existing_segments();
-  ASSERT_TRUE(existing);
-  ASSERT_EQ(existing->size(), 4U);
-  for (std::uint32_t i = 0; i < 4; ++i) EXPECT_EQ((*existing)[i].id.value, i);
-}
-
-TEST_P(RawSegments, SegmentSizeMustFit) {
-  auto backend = must_open(options());
-  for (const std::uint64_t bytes : {std::uint64_t{0}, std::uint64_t{4097}, 9 * kMiB}) {
-    const auto set = backend->set_segment_bytes(bytes);
-    ASSERT_FALSE(set) << bytes;
-    EXPECT_EQ(set.error().code, Errc::invalid_option);
-  }
-  EXPECT_TRUE(backend->set_segment_bytes(8 * kMiB));
-  EXPECT_EQ(backend->geometry().max_segments, 1U);
-}
-
-TEST_P(RawSegments, WriteGoesToItsPlaceAndNowhereElse) {
-  auto backend = opened();
-  for (std::uint32_t id = 0; id < 4; ++id) {
-    const SegmentId segment{id};
-    ASSERT_TRUE(backend->allocate(segment, {.lifetime = Lifetime::medium}));
-    const auto first = random_bytes(8192, id);
-    const auto last = random_bytes(4096, id + 100);
-    EXPECT_FALSE(write(*backend, segment, 0, first));
-    EXPECT_FALSE(write(*backend, segment, kSegment - 4096, last));
-    const auto back = random_bytes(8192, 7);
-    EXPECT_FALSE(read(*backend, segment, 0, back));
-    EXPECT_TRUE(same(first, back));
-    EXPECT_FALSE(run(*backend, {.op = IoOp::flush, .segment = segment}));
-    const std::uint64_t at = kBase + kMiB + id * kSegment;
-    EXPECT_EQ(std::memcmp(file_.bytes(at, 8192).data(), first.data(), 8192), 0);
-    EXPECT_EQ(std::memcmp(file_.bytes(at + kSegment - 4096, 4096).data(), last.data(), 4096), 0);
-    EXPECT_TRUE(file_.blank(at + 8192, kSegment - 8192 - 4096));
-    backend->seal(segment, kSegment);
-  }
-  EXPECT_TRUE(file_.blank(0, kBase + kMiB));
-  EXPECT_TRUE(file_.blank(kBase + kWindow, 32 * kMiB - kBase - kWindow));
-}
-
-TEST_P(RawSegments, SuperblockCopiesAreApart) {
-  auto backend = opened();
-  std::vector<std::byte> out(kSuperblockBytes);
-  for (std::size_t copy = 0; copy < kSuperblockCopies; ++copy) {
-    EXPECT_EQ(backend->read_superblock(copy, out).error().code, Errc::not_found);
-    ASSERT_TRUE(backend->write_superblock(copy, superblock(static_cast<char>('a' + copy))));
-  }
-  backend.reset();
-  backend = opened();
-  for (std::size_t copy = 0; copy < kSuperblockCopies; ++copy) {
-    ASSERT_TRUE(backend->read_superblock(copy, out));
-    EXPECT_EQ(out, superblock(static_cast<char>('a' + copy)));
-  }
-}
-
-TEST_P(RawSegments, FreedSegmentCanBeWrittenAgain) {
-  auto backend = opened();
-  for (std::uint32_t round = 0; round < 3; ++round) {
-    ASSERT_TRUE(backend->allocate(SegmentId{2}, {.handle = round, .lifetime = Lifetime::medium}));
-    const auto bytes = random_bytes(16384, round);
-    EXPECT_FALSE(write(*backend, SegmentId{2}, 4096, bytes));
-    backend->seal(SegmentId{2}, 20480);
-    const auto back = random_bytes(16384, 99);
-    EXPECT_FALSE(read(*backend, SegmentId{2}, 4096, back));
-    EXPECT_TRUE(same(bytes, back));
-    EXPECT_FALSE(run(*backend, {.op = IoOp::free, .segment = SegmentId{2}}));
-  }
-}
-
-TEST_P(RawSegments, SegmentThatIsNotThereFailsItsRequestAlone) {
-  auto backend = opened();
-  ASSERT_TRUE(backend->allocate(SegmentId{0}, {}));
-  const auto bytes = random_bytes(4096, 1);
-  for (const IoOp op : {IoOp::read, IoOp::write, IoOp::flush, IoOp::free}) {
-    const iovec span{bytes.data(), bytes.size()};
-    EXPECT_EQ(run(*backend, {.op = op, .segment = SegmentId{4}, .spans = {&span, 1}}),
-              Errc::not_found);
-  }
-  EXPECT_FALSE(write(*backend, SegmentId{0}, 0, bytes));
-}
-
-TEST_P(RawSegments, DeviceThatWasCutShortFailsItsRequestAlone) {
-  auto backend = opened();
-  ASSERT_TRUE(backend->allocate(SegmentId{0}, {}));
-  fs::resize_file(file_.path(), kBase + kMiB + kSegment);
-  const auto bytes = random_bytes(8192, 1);
-  EXPECT_TRUE(read(*backend, SegmentId{1}, 0, bytes)) << "a short transfer is an error";
-  EXPECT_TRUE(read(*backend, SegmentId{0}, kSegment - 4096, bytes)) << "half of it is there";
-  EXPECT_FALSE(write(*backend, SegmentId{0}, 0, bytes));
-  EXPECT_FALSE(read(*backend, SegmentId{0}, 0, bytes));
-}
-
-TEST_P(RawSegments, WindowsSideBySideDoNotDisturbEachOther) {
-  auto one = opened();
-  auto other = opened(kBase + kWindow);
-  for (std::uint32_t id = 0; id < 4; ++id) {
-    for (Backend* backend : {one.get(), other.get()}) {
-      ASSERT_TRUE(backend->allocate(SegmentId{id}, {}));
-      const auto bytes = random_bytes(kSegment, id + (backend == one.get() ? 0 : 50));
-      EXPECT_FALSE(write(*backend, SegmentId{id}, 0, bytes));
-    }
-  }
-  ASSERT_TRUE(one->write_superblock(0, superblock('1')));
-  ASSERT_TRUE(other->write_superblock(0, superblock('2')));
-  other.reset();
-  ASSERT_TRUE(backends::wipe_raw_device(options(kBase + kWindow), true));
-  const auto back = random_bytes(kSegment, 7);
-  for (std::uint32_t id = 0; id < 4; ++id) {
-    EXPECT_FALSE(read(*one, SegmentId{id}, 0, back));
-    EXPECT_TRUE(same(back, random_bytes(kSegment, id)));
-  }
-  std::vector<std::byte> out(kSuperblockBytes);
-  ASSERT_TRUE(one->read_superblock(0, out));
-  EXPECT_EQ(out, superblock('1'));
-}
-
-TEST_P(RawSegments, ForeignContentIsRefusedWithTheRemedyOrFormatted) {
-  file_.write(kBase + 100, "thesis");
-  const auto refused = open_raw_backend(options());
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Errc::foreign);
-  EXPECT_THAT(refused.error().what, AllOf(HasSubstr(file_.path()), HasSubstr("format = true")));
-  EXPECT_EQ(file_.bytes(kBase + 100, 6), "thesis");
-  auto force = options();
-  force.format = true;
-  ASSERT_NE(must_open(force), nullptr);
-  EXPECT_TRUE(file_.blank(kBase, kMiB));
-}
-
-TEST_P(RawSegments, ReadOnlyFindsAStoreOrNothing) {
-  auto look = options();
-  look.read_only = true;
-  EXPECT_EQ(open_raw_backend(look).error().code, Errc::not_found);
-  auto backend = opened();
-  ASSERT_TRUE(backend->write_superblock(0, superblock('r')));
-  EXPECT_TRUE(open_raw_backend(look)) << "while the other one is open";
 }
 
 }  // namespace
