@@ -288,6 +288,7 @@ Result<void> RawBackend::set_segment_bytes(std::uint64_t segment_bytes) {
 
 Result<std::vector<ExistingSegment>> RawBackend::existing_segments() {
   std::vector<ExistingSegment> segments;
+  segments.reserve(geometry_.max_segments);
   for (std::uint32_t id = 0; id < geometry_.max_segments; ++id) {
     segments.push_back({SegmentId{id}, geometry_.segment_bytes, geometry_.segment_bytes});
   }

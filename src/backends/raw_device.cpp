@@ -118,6 +118,7 @@ Result<void> RawDevice::check_users() const {
   const auto uses = io::device_uses(*description_.device, options_.roots);
   if (uses.empty()) return {};
   std::vector<std::string> what;
+  what.reserve(uses.size());
   for (const io::DeviceUse& use : uses) what.push_back(use.what);
   return fail(Errc::busy, fmt::format("device_path {} is in use: {}; unmount or detach it, or name "
                                       "another device",

@@ -17,6 +17,7 @@ struct Choice {
 
 std::string list_of(const std::vector<io::HandleStatus>& handles) {
   std::vector<std::string> parts;
+  parts.reserve(handles.size());
   for (const io::HandleStatus& handle : handles) {
     parts.push_back(handle.pid.value == handle.handle
                         ? fmt::format("{}", handle.pid.value)

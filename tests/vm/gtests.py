@@ -36,7 +36,7 @@ class Result:
 def gtests(program: str, name_filter: str, **options: object) -> Callable:
     """A test function for pytest, parametrised with the program's tests."""
     path = BUILD / "tests" / program
-    names = list_tests(path, name_filter)
+    names = list_tests(path, name_filter, options.get("env", []))
 
     @functools.cache
     def results() -> dict[str, Result]:
@@ -56,11 +56,14 @@ def gtests(program: str, name_filter: str, **options: object) -> Callable:
     return test
 
 
-def list_tests(path: Path, name_filter: str) -> list[str]:
+def list_tests(path: Path, name_filter: str, variables: str | list[str]) -> list[str]:
+    """`variables`: as run-guest's --env, since what tests there are may depend on them."""
     if not path.exists():
         return []
+    given = [variables] if isinstance(variables, str) else variables
+    env = os.environ | dict(one.split("=", 1) for one in given if "=" in one)
     command = [path, "--gtest_list_tests", f"--gtest_filter={name_filter}"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout
     names, suite = [], ""
     for line in listed.splitlines():
         word = line.split("#")[0].rstrip()

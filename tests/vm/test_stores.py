@@ -17,6 +17,17 @@ test_placement_on_older_kernel = gtests("test_guest", "*", kernel="612", **SMALL
 test_placement_where_pids_are_no_ruhs = gtests("test_guest", "*", ruhs="2;4-6", **SMALL)
 test_placement_with_blocks_of_4_kib = gtests("test_guest", "*", lba_size="4096", mdts=5, **SMALL)
 
+# Without the tests that flip byte after byte: they take minutes here, and run on loop devices.
+CONTRACT = "*/device_*:-*Damage.Flipped*"
+NAMED = {"ru_size": "2M", "size": "256M", "memory": 2048, "cpus": 2, "limit": 800}
+
+test_contract_by_pids = gtests(
+    "test_contract", CONTRACT, env="FDPSTORE_TEST_DEVICE=/dev/ng0n1", **NAMED
+)
+test_contract_by_write_streams = gtests(
+    "test_contract", "*StoreLoad.*/device_*", env="FDPSTORE_TEST_DEVICE=/dev/nvme0n1", **NAMED
+)
+
 
 def lines(*commands: str) -> str:
     return f"F={CLI}; " + "; ".join(commands)
