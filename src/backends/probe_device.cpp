@@ -108,7 +108,7 @@ std::string recommend(const PathInfo& info, const EffectivePlacement& automatic)
   if (!info.writable) {
     return "Give this user permission on the device (its group, or a udev rule).";
   }
-  const std::string use = fmt::format(
+  std::string use = fmt::format(
       "device_path = {}{}", info.path,
       automatic.reaches_device ? ", placement = require"
                                : "; streams cannot be told apart here, so placement = prefer");
