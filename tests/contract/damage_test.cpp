@@ -80,6 +80,10 @@ class Damage : public StoreTest {
   // Few objects and one tombstone, so that every structure exists and a run over all places is
   // short.
   void make_store() {
+    // A device that gives no blocks back still holds what earlier tests stored: no place to damage.
+    if (variant().medium == Medium::device) {
+      device().write(std::vector<std::byte>(options().capacity_bytes), kWindowAt);
+    }
     open();
     const auto keys = make_keys(1, kObjects);
     (void)expect_done(client().lookup(refs(keys)));

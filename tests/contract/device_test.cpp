@@ -187,6 +187,7 @@ TEST_P(Device, CapacityLeftOutTakesAllTheRest) {
   Options all = options();
   all.capacity_bytes = 0;
   all.base_offset_bytes = device().size_bytes() - 40 * kMiB;
+  device().write(std::vector<std::byte>(kMiB), all.base_offset_bytes);
   open(all);
   EXPECT_EQ(store().status().info.capacity_bytes, 40 * kMiB);
   put_all(1, 20, 100000);
