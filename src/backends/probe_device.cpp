@@ -66,6 +66,18 @@ void fill_namespace(DeviceInfo& out, const io::NvmeDescription& nvme) {
   }
 }
 
+void add_refused(PathInfo& info, const std::string& why) {
+  for (const char* name : {"uring_cmd", "write_stream"}) {
+    info.mechanisms.push_back({.name = name, .reason = why});
+  }
+}
+
+void add_hint(PathInfo& info) {
+  info.mechanisms.push_back(
+      {.name = "F_SET_RW_HINT",
+       .reason = "never used on a device: it would stick to it, for all programs"});
+}
+
 void add_mechanisms(PathInfo& info, const RawPlacementFacts& facts) {
   const bool commands = facts.passthrough && !facts.handles.empty();
   info.mechanisms.push_back(
@@ -85,9 +97,6 @@ void add_mechanisms(PathInfo& info, const RawPlacementFacts& facts) {
                                    "ids",
                                    facts.write_streams)
                      : facts.write_stream_reason});
-  info.mechanisms.push_back(
-      {.name = "F_SET_RW_HINT",
-       .reason = "never used on a device: it would stick to it, for all programs"});
 }
 
 void describe_content(PathInfo& info) {
@@ -108,10 +117,10 @@ std::string recommend(const PathInfo& info, const EffectivePlacement& automatic)
   if (!info.writable) {
     return "Give this user permission on the device (its group, or a udev rule).";
   }
-  std::string use = fmt::format(
-      "device_path = {}{}", info.path,
-      automatic.reaches_device ? ", placement = require"
-                               : "; streams cannot be told apart here, so placement = prefer");
+  std::string use = fmt::format("device_path = {}{}", info.path,
+                                automatic.reaches_device
+                                    ? ", placement = require"
+                                    : "; streams cannot be told apart here, so placement = prefer");
   if (info.content == "blank" || info.content == "an fdpstore store") return use;
   return fmt::format(
       "`fdpstore format {} --force` destroys what is there and makes a store; then "
@@ -143,9 +152,8 @@ void probe_device(PathInfo& info) {
   if (!device) {
     info.content = "cannot be looked at: " + device.error().message();
     out.fdp_reason = out.statistics_reason = device.error().message();
-    for (const char* name : {"uring_cmd", "write_stream"}) {
-      info.mechanisms.push_back({.name = name, .reason = device.error().message()});
-    }
+    add_refused(info, device.error().message());
+    add_hint(info);
     info.recommended = device.error().message();
     return;
   }
@@ -158,6 +166,7 @@ void probe_device(PathInfo& info) {
   if (info.total_bytes == 0) info.total_bytes = out.size_bytes;
   const RawPlacementFacts facts = device->placement_facts();
   add_mechanisms(info, facts);
+  add_hint(info);
   describe_content(info);
   const auto automatic = choose_raw_placement({.path = info.path}, facts);
   if (automatic) {
