@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "core/buffers.hpp"
@@ -101,6 +102,7 @@ struct Context {
   std::uint64_t next_sequence = 1;  // of objects and deletes
   std::string unhealthy_reason;     // empty: healthy
   std::vector<std::string> warnings;
+  std::error_code write_error;  // of the last write of records; empty: it succeeded
   const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
 };
 

@@ -272,7 +272,9 @@ void Engine::settle_waiters(const PutWork& first, bool stored) {
 
 void Engine::fail_blocked_puts() {
   const double waited = context_->now_s() - blocked_since_s_;
-  if (!(reclaimer_->stuck() && waited > kStuckWaitS) && waited <= kNoSpaceWaitS) return;
+  // A device that takes nothing more will not make room either.
+  const bool hopeless = reclaimer_->stuck() || context_->write_error;
+  if (!(hopeless && waited > kStuckWaitS) && waited <= kNoSpaceWaitS) return;
   // Those behind it may fit elsewhere, so each is tried, and fails on its own.
   PutWork work = std::move(waiting_puts_.front());
   waiting_puts_.pop_front();
@@ -282,6 +284,11 @@ void Engine::fail_blocked_puts() {
                           "use; raise capacity_bytes, or unlock",
                           backend_->describe(), options_.capacity_bytes)};
   if (space_error_) error = *space_error_;
+  if (context_->write_error) {
+    error = Error{
+        context_->write_error,
+        fmt::format("{}: no segment can be had since writing to it fails", backend_->describe())};
+  }
   work.task->settle(completions_, work.index, KeyStatus::failed, std::move(error));
 }
 

@@ -49,7 +49,7 @@ void MetaLog::append(format::RecordKind kind, std::vector<std::byte> payload, Do
 
 void MetaLog::append_once(format::RecordKind kind, std::vector<std::byte> payload, Done done) {
   if (!writer_.fits(*current_, {}, payload.size()) && !make_room()) {
-    done(make_error_code(Errc::no_space));
+    done(context_.write_error ? context_.write_error : make_error_code(Errc::no_space));
     return;
   }
   Append record;

@@ -234,6 +234,7 @@ void Writer::batch_done(Batch batch, std::error_code error) {
   Segment& segment = *batch.segment;
   Appending& appending = *segment.appending;
   in_flight_bytes_ -= batch.bytes;
+  context_.write_error = error;
   for (Buffer& block : batch.blocks) context_.blocks.give(std::move(block));
   if (error) {
     appending.failed = segment.faulty = true;

@@ -1,4 +1,5 @@
 #include <atomic>
+#include <chrono>
 #include <set>
 #include <thread>
 
@@ -167,6 +168,30 @@ TEST_F(SegmentStore, DeletesAreRecordedWhereAnEarlierPlaceFails) {
   auto after_crash = open(medium->snapshot());
   EXPECT_FALSE(present(*after_crash, make_key(1)));
   EXPECT_EQ(get(*after_crash, make_key(219), 200000), make_payload(219, 200000));
+}
+
+// Every store fails with the device's reason, and none waits for room that will not come.
+TEST_F(SegmentStore, DeviceThatIsGoneFailsEveryStoreSoon) {
+  std::atomic<bool> gone{false};
+  config.fault = [&](const IoRequest&) {
+    return gone ? std::make_error_code(std::errc::no_such_device) : std::error_code{};
+  };
+  options.capacity_bytes = 7U << 20;  // few enough segments to run out of them
+  auto store = open();
+  ASSERT_EQ(put(*store, make_key(1), make_payload(1, 5000)), KeyStatus::stored);
+  gone = true;
+  const auto begin = std::chrono::steady_clock::now();
+  for (std::uint64_t i = 2; i < 8; ++i) {
+    const ObjectKey key = make_key(i);
+    const auto bytes = make_payload(i, 5000);
+    const PutItem item{key.ref(), bytes, std::nullopt, {}};
+    const auto result = put_and_wait(*store, {&item, 1});
+    ASSERT_EQ(result->keys[0], KeyStatus::failed) << i;
+    ASSERT_TRUE(result->error);
+    EXPECT_EQ(result->error->code, std::errc::no_such_device) << result->error->message();
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
+  EXPECT_FALSE(store->close());
 }
 
 // Between taking a freed segment and writing its new header, the old header is all there is: the
