@@ -18,6 +18,7 @@
 
 #include <sys/uio.h>
 
+#include "fdpstore/clock.hpp"
 #include "fdpstore/placement.hpp"
 #include "fdpstore/result.hpp"
 #include "fdpstore/types.hpp"
@@ -46,6 +47,9 @@ struct Capabilities {
   bool fixed_size_segments = true;
   bool fixed_buffers = false;  // register_buffers() works
   bool cached_writes = false;  // writes sit in a page cache until IoOp::flush (buffered files)
+  // Keeps no payload: spans may be phantoms (a length, no address), which writes ignore and reads
+  // leave alone. Headers, summaries and metadata are always real, and are kept.
+  bool phantom_payload = false;
   bool must_fill =
       false;  // a reclaim unit lies behind a segment: every block is to be written once
 };
@@ -99,6 +103,8 @@ class Backend {
   [[nodiscard]] virtual EffectivePlacement effective_placement() const = 0;
   // What a person should know of the medium now: one sentence each.
   [[nodiscard]] virtual std::vector<std::string> warnings() const { return {}; }
+  // Time as it passes for this medium.
+  [[nodiscard]] virtual const Clock& clock() const { return steady_clock(); }
   // For messages: the directory, device or URI.
   [[nodiscard]] virtual std::string describe() const = 0;
 

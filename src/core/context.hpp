@@ -4,7 +4,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <mutex>
 #include <string>
@@ -65,9 +64,7 @@ struct Context {
         segments(store_backend.geometry(), store_backend.capabilities().fixed_size_segments,
                  budget_bytes) {}
 
-  [[nodiscard]] double now_s() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  }
+  [[nodiscard]] double now_s() const { return backend.clock().now_s() - start_s; }
   // 0 means "never used since open".
   [[nodiscard]] std::uint32_t now_ticks() const {
     return 1 + static_cast<std::uint32_t>(now_s() * kTicksPerSecond);
@@ -103,7 +100,7 @@ struct Context {
   std::string unhealthy_reason;     // empty: healthy
   std::vector<std::string> warnings;
   std::error_code write_error;  // of the last write of records; empty: it succeeded
-  const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+  const double start_s = backend.clock().now_s();
 };
 
 }  // namespace fdpstore::core

@@ -37,8 +37,12 @@ MAY_INCLUDE: dict[str, set[str]] = {
         "src/core",
         "src/backends",
         "src/objects",
+        "src/ftl",
     },
-    "src/cli": {"src/store"},
+    "src/ftl": {"src/common"},
+    "src/trace": {"src/common"},
+    "src/compare": {"src/common", "src/trace", "src/ftl", "src/store"},
+    "src/cli": {"src/store", "src/trace", "src/compare"},
     "python/module": {"src/store"},
 }
 # What only the named folders may include: a dependency has one home.
