@@ -42,8 +42,9 @@ struct Trace {
   std::string name;    // of the file or recipe, for reports
   std::string origin;  // how to get it again: path, or the gen-trace command
   std::vector<Scope> scopes;
-  std::vector<Op> ops;  // in order of time
-  std::vector<std::uint64_t> keys;
+  std::vector<Op> ops;              // in order of time
+  std::vector<std::uint64_t> keys;  // ranges of it belong to ops; several may share one
+  std::vector<std::string> notes;   // what whoever reads the trace should be told
 
   [[nodiscard]] std::span<const std::uint64_t> keys_of(const Op& op) const {
     return std::span(keys).subspan(op.first_key, op.keys);
