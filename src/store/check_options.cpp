@@ -7,6 +7,7 @@
 #include "core/sizing.hpp"
 #include "fdpstore/options.hpp"
 #include "format/codec.hpp"
+#include "ftl/sim_parameters.hpp"
 #include "placement/policies.hpp"
 #include "store/option_rows.hpp"
 
@@ -142,6 +143,30 @@ Result<void> check_ids(const Options& options) {
   return {};
 }
 
+// What a simulated device has no use for would be ignored in silence.
+Result<void> check_simulated(const Options& options) {
+  if (!ftl::is_sim_uri(options.device_path)) return {};
+  if (auto parsed = ftl::parse_sim_uri(options.device_path); !parsed) {
+    return fail(Error{parsed.error().code,
+                      "device_path = " + options.device_path + ": " + parsed.error().what});
+  }
+  const auto refused = [&](std::string_view name, std::string_view remedy) {
+    return contradiction(fmt::format("{} does not go with the simulated device_path = {}: {}", name,
+                                     options.device_path, remedy));
+  };
+  if (!options.base_path.empty()) return refused("base_path", "leave it out");
+  if (options.use_odirect) return refused("use_odirect", "leave it out");
+  if (!options.fdp_placement_ids.empty() || !options.fdp_data_ruh_ids.empty() ||
+      !options.meta_checkpoint_placement_id.empty() || !options.fdp_metadata_ruh_ids.empty()) {
+    return refused("a choice of placement ids", "say ruhs=… in the URI; RUH 0 is for metadata");
+  }
+  if (options.write_mode == WriteMode::hint || options.write_mode == WriteMode::write_stream) {
+    return refused(fmt::format("write_mode = {}", to_string(options.write_mode)),
+                   "use auto, uring_cmd or plain");
+  }
+  return {};
+}
+
 Result<void> check_segments(const Options& options) {
   const bool whole_device = options.capacity_bytes == 0 && options.base_path.empty();
   if (options.capacity_bytes == 0 && !whole_device) {
@@ -189,7 +214,8 @@ Result<void> check_segments(const Options& options) {
 }  // namespace
 
 Result<void> check_options(const Options& options) {
-  for (const auto check : {check_bounds, check_paths, check_modes, check_applicable, check_ids}) {
+  for (const auto check :
+       {check_bounds, check_paths, check_modes, check_applicable, check_ids, check_simulated}) {
     if (auto checked = check(options); !checked) return checked;
   }
   if (options.layout != Layout::object) {

@@ -6,6 +6,7 @@
 #include "core/check.hpp"
 #include "core/segment_store.hpp"
 #include "fdpstore/store.hpp"
+#include "ftl/sim_backend.hpp"
 #include "objects/object_check.hpp"
 #include "objects/object_store.hpp"
 #include "placement/policies.hpp"
@@ -52,7 +53,17 @@ Result<std::unique_ptr<Backend>> open_device(const Options& options, std::string
   return backends::open_raw_backend(raw);
 }
 
+// A simulated device lives as long as the store, or its name is held elsewhere.
+Result<std::unique_ptr<Backend>> open_simulated(const Options& options) {
+  const auto parameters = ftl::parse_sim_uri(options.device_path);
+  if (!parameters) return fail(parameters.error());
+  auto device = ftl::SimDevice::find_or_make(*parameters);
+  if (!device) return fail(std::move(device.error()));
+  return ftl::open_sim_backend(std::move(*device), store::sim_options(options));
+}
+
 Result<std::unique_ptr<Backend>> open_chosen(const Options& options) {
+  if (ftl::is_sim_uri(options.device_path)) return open_simulated(options);
   if (options.device_path.empty()) return open_directory(options, "");
   if (options.base_path.empty()) return open_device(options, "");
   const auto choice = store::choose_place(options);
@@ -102,6 +113,12 @@ Result<void> format_device(const Options& options, bool force) {
   if (auto checked = check_options(options); !checked) return checked;
   if (options.device_path.empty()) {
     return fail(Errc::invalid_option, "device_path is missing: name the device to format");
+  }
+  if (ftl::is_sim_uri(options.device_path)) {
+    return fail(Errc::invalid_option,
+                fmt::format("device_path = {} is simulated, and made anew by each open: there is "
+                            "nothing to format",
+                            options.device_path));
   }
   Options device = options;
   device.base_path.clear();

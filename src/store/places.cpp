@@ -26,6 +26,16 @@ backends::RawBackendOptions raw_options(const Options& options) {
           .chosen_because = {}};
 }
 
+ftl::SimBackendOptions sim_options(const Options& options) {
+  return {.base_offset_bytes = options.base_offset_bytes,
+          .capacity_bytes = options.capacity_bytes,
+          .write_mode = options.write_mode,
+          .placement = options.placement,
+          .max_transfer_bytes = options.max_transfer_bytes,
+          .format = options.format,
+          .read_only = options.read_only};
+}
+
 Result<Place> choose_place(const Options& options) {
   struct stat info{};
   if (::stat(options.base_path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {

@@ -9,11 +9,14 @@
 #include "backends/raw_backend.hpp"
 #include "fdpstore/options.hpp"
 #include "fdpstore/result.hpp"
+#include "ftl/sim_backend.hpp"
 
 namespace fdpstore::store {
 
 // The part of the options that a raw backend needs.
 [[nodiscard]] backends::RawBackendOptions raw_options(const Options& options);
+// The same for a simulated device.
+[[nodiscard]] ftl::SimBackendOptions sim_options(const Options& options);
 
 struct Place {
   bool device = false;
