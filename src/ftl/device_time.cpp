@@ -52,8 +52,9 @@ void DeviceTime::carry_out(const Task& task) {
     occupy(erased_blocks_++, task.since_s, erase_s_);
     return;
   }
-  const double read = occupy(task.op.from, task.since_s, read_s_ + channel_s_);
-  (void)program(task.op.place, read);
+  // The controller reads ahead, so that no die waits for what another one has yet to read.
+  (void)occupy(task.op.from, task.since_s, read_s_ + channel_s_);
+  (void)program(task.op.place, task.since_s);
 }
 
 // What idle dies have done before `now_s`.

@@ -365,6 +365,11 @@ std::uint64_t Ftl::valid_units() const {
       std::ranges::count_if(map_, [](std::uint32_t place) { return place != kNowhere; }));
 }
 
+double Ftl::effective_spare() const {
+  const double unused = (kKeptFree - 1) + static_cast<double>(host_.size() - 1) + 0.5;
+  return (static_cast<double>(rus_.size()) - unused) * per_ru_ / logical_units_ - 1;
+}
+
 void Ftl::check() const {
   const auto expect = [](bool good, const char* what) {
     if (!good) throw std::logic_error(what);

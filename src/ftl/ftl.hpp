@@ -109,6 +109,10 @@ class Ftl {
     return static_cast<std::uint32_t>(free_.size());
   }
   [[nodiscard]] std::uint64_t valid_units() const;
+  // Places that can hold data when garbage is collected, over logical units, less one, while one
+  // RUH is written to: all RUs but the free one that is kept, other RUHs' open ones, and half of
+  // the collector's.
+  [[nodiscard]] double effective_spare() const;
 
   // From now on every media operation is appended to `log`, which the caller empties; nullptr: no
   // more.
