@@ -20,7 +20,7 @@ namespace fdpstore::trace {
                                        const ReadOptions& options);
 // `file_bytes`: a frame that claims more is cut off.
 [[nodiscard]] Result<Trace> read_lct(std::istream& file, const std::string& path,
-                                     std::uint64_t file_bytes);
+                                     std::uint64_t file_bytes, const ReadOptions& options);
 
 // Gives each scope its index.
 class ScopeTable {

@@ -29,7 +29,7 @@ struct Load {
   double duration_s = kDurationS;
   double scale = 1;
   std::uint64_t first_id = 0;
-  std::string salt{};           // of all its tenants when not empty
+  std::string salt{};         // of all its tenants when not empty
   std::uint64_t kv_rank = 0;  // instead of the ranks' when not 0
 };
 

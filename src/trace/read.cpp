@@ -97,7 +97,7 @@ Result<Trace> read_trace(const std::string& path, const ReadOptions& options) {
     trace = read_jsonl(file, path, options);
   } else if (looks_like_lct(start)) {
     const auto size = fs::file_size(path, error);
-    trace = read_lct(file, path, error ? 0 : size);
+    trace = read_lct(file, path, error ? 0 : size, options);
   } else if (start.empty()) {
     return fail(Errc::invalid_argument, path + ": an empty file is no trace");
   } else {

@@ -22,7 +22,7 @@
 
 namespace fdpstore::trace {
 
-// For JSONL; a recording tells its own sizes.
+// For JSONL; of a recording, object_bytes takes the place of the sizes that it tells.
 struct ReadOptions {
   std::uint64_t object_bytes = 0;     // of each object. 0: the line's; else 1 MiB
   std::uint64_t bytes_per_token = 0;  // then object_bytes = tokens of an object times this

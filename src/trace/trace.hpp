@@ -4,6 +4,7 @@
 // Units:   seconds since the trace began; bytes of payload.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -16,8 +17,8 @@ struct Scope {
   std::string model_name = "model";
   std::uint64_t kv_rank = 0;  // as types.hpp has it
   std::uint32_t object_group_id = 0;
-  std::string cache_salt;     // the tenant before ':'
-  std::string storage_class;  // what the caller knows of it ("hot_churn"); empty: nothing
+  std::string cache_salt;       // the tenant before ':'
+  std::string storage_class{};  // what the caller knows of it ("hot_churn"); empty: nothing
 };
 
 enum class OpKind : std::uint8_t {
@@ -27,6 +28,7 @@ enum class OpKind : std::uint8_t {
   store,    // stores them all
   erase,    // deletes them
 };
+inline constexpr std::size_t kOpKinds = 5;
 
 struct Op {
   double time_s = 0;

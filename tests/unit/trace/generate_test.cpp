@@ -136,8 +136,8 @@ TEST(Generate, TurnsRepeatWhatCameBefore) {
     continued += std::ranges::any_of(keys, [&](auto key) { return ends.contains(key); }) ? 1 : 0;
     ends.insert(keys.back());
   }
-  // Turns 2, 3, … of some 4.3 on average, less those asked again.
-  EXPECT_GT(static_cast<double>(continued) / static_cast<double>(trace.ops.size()), 0.6);
+  // All turns but the first, of 2.5 on average, less those whose beginning was asked again.
+  EXPECT_GT(static_cast<double>(continued) / static_cast<double>(trace.ops.size()), 0.5);
 }
 
 TEST(Generate, TenantsShareNothingAndAskUnequally) {
