@@ -29,9 +29,13 @@ struct Load {
   double duration_s = kDurationS;
   double scale = 1;
   std::uint64_t first_id = 0;
-  std::string salt{};         // of all its tenants when not empty
-  std::uint64_t kv_rank = 0;  // instead of the ranks' when not 0
+  std::uint64_t most_ids = 0;  // ends with the request that reaches so many; 0: after `requests`
+  std::string salt{};          // of all its tenants when not empty
+  std::uint64_t kv_rank = 0;   // instead of the ranks' when not 0
 };
+
+// A worker of a mix may take so many times the requests foreseen to reach its bytes.
+constexpr std::uint64_t kMostStretch = 16;
 
 std::uint64_t kv_rank_of(std::uint64_t world, std::uint64_t rank) {
   return world << 24 | rank << 16 | world << 8 | rank;
@@ -64,6 +68,11 @@ class Writer {
   }
   void append_fresh(Ids& ids, std::uint64_t count) {
     for (std::uint64_t id = fresh_ids(count); id < next_id_; ++id) ids.push_back(id);
+  }
+
+  [[nodiscard]] bool wants_more(std::uint64_t requests_made) const {
+    if (load_.most_ids == 0 || requests_made == 0) return requests_made < load_.requests;
+    return ids_given() < load_.most_ids && requests_made < kMostStretch * load_.requests;
   }
 
   void add(double time_s, OpKind kind, std::uint32_t tenant, const Ids& ids) {
@@ -120,7 +129,7 @@ class TalkGenerator {
     const double gap_s = duration_s * mean_turns() / static_cast<double>(requests);
     double arrival_s = 0;
     std::priority_queue<Talk, std::vector<Talk>, std::greater<>> running;
-    for (std::uint64_t made = 0, number = 0; made < requests;) {
+    for (std::uint64_t made = 0, number = 0; writer_.wants_more(made);) {
       if (running.empty() || arrival_s <= running.top().next_s) {
         running.push(start(arrival_s, ++number));
         arrival_s += writer_.random().exponential(gap_s);
@@ -215,7 +224,7 @@ void run(const Documents& model, const Load& load, Writer& writer) {
   std::unordered_map<std::uint64_t, std::uint64_t> known;
 
   double now_s = 0;
-  for (std::uint64_t made = 0; made < load.requests; ++made) {
+  for (std::uint64_t made = 0; writer.wants_more(made); ++made) {
     const std::uint32_t tenant = writer.any_tenant();
     Ids context = prompts[tenant];
     const auto wanted = std::min<std::uint64_t>(random.count(model.per_request), documents);
@@ -237,13 +246,14 @@ void run(const Items& model, const Load& load, Writer& writer) {
   const Zipf popularity(items, model.zipf);
   struct Item {
     std::uint64_t first_id = 0;
-    std::uint32_t chunks = 0;  // 0: not made yet
+    std::uint64_t most_ids = 0;  // ends with the request that reaches so many; 0: after `requests`
+    std::uint32_t chunks = 0;    // 0: not made yet
   };
   std::vector<Item> all(items * load.tenants);
 
   double now_s = 0;
   Ids asked, replaced;
-  for (std::uint64_t made = 0; made < load.requests; ++made) {
+  for (std::uint64_t made = 0; writer.wants_more(made); ++made) {
     const std::uint32_t tenant = writer.any_tenant();
     const auto wanted = std::min<std::uint64_t>(random.count(model.per_request), items);
     asked.clear();
@@ -314,8 +324,16 @@ void merge(std::vector<Trace> parts, Trace& trace) {
   std::ranges::stable_sort(trace.ops, {}, &Op::time_s);
 }
 
-// The workers of a mix touch about the same number of bytes each: a first run at scale 1 tells how
-// many that is, and gives the scale of the second.
+// Times from 0 to the duration, whole milliseconds.
+void stretch(Trace& trace, double duration_s) {
+  const double last_s = trace.ops.back().time_s;
+  if (last_s == 0) return;
+  for (Op& op : trace.ops) op.time_s = std::round(op.time_s / last_s * duration_s * 1000) / 1000;
+}
+
+// The workers of a mix touch about the same number of bytes each, and all are at work to the end:
+// a first run at scale 1 tells which scale comes near, and the second ends where it has got there.
+// Of a fixed set of items all is touched by the number of requests.
 std::vector<Trace> make_workers(const RecipeRow& mix, const Recipe& recipe, double scale) {
   std::vector<Trace> parts;
   std::uint64_t first_id = 0;
@@ -327,13 +345,18 @@ std::vector<Trace> make_workers(const RecipeRow& mix, const Recipe& recipe, doub
                .tenants = 1,
                .duration_s = recipe.duration_s};
     const Load trial = load_of(row, own);
-    own.scale = static_cast<double>(kMixWorkerBytes) * scale /
-                static_cast<double>(make(trial).unique * trial.object_bytes);
+    const double wanted_ids =
+        static_cast<double>(kMixWorkerBytes) * scale / static_cast<double>(trial.object_bytes);
+    own.scale = wanted_ids / static_cast<double>(make(trial).unique);
     Load load = load_of(row, own);
     load.first_id = first_id;
     load.salt = fmt::format("{}-{}", row.salt, i);
     load.kv_rank = kv_rank_of(mix.workers.size(), i);
+    if (!std::holds_alternative<Items>(row.model)) {
+      load.most_ids = static_cast<std::uint64_t>(std::max(1.0, std::round(wanted_ids)));
+    }
     Made made = make(load);
+    stretch(made.trace, load.duration_s);
     first_id += made.unique;
     parts.push_back(std::move(made.trace));
   }

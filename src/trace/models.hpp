@@ -63,6 +63,6 @@ const RecipeRow* find_recipe(std::string_view name);  // nullptr: no such recipe
 
 inline constexpr double kDurationS = 3600;
 inline constexpr std::uint32_t kChunkTokens = 256;                         // LMCache's
-inline constexpr std::uint64_t kMixWorkerBytes = std::uint64_t{16} << 30;  // touched, at scale 1
+inline constexpr std::uint64_t kMixWorkerBytes = std::uint64_t{64} << 30;  // touched, at scale 1
 
 }  // namespace fdpstore::trace

@@ -259,9 +259,9 @@ TEST_P(Mix, WorkersTouchTheSameBytesAtTheSameTime) {
   std::set<std::pair<std::string, std::uint64_t>> identities;
   for (const auto& [scope, own] : keys) {
     const auto bytes = static_cast<double>(own.size() * facts[scope].second);
-    EXPECT_NEAR(bytes / static_cast<double>(std::uint64_t{16} << 30), 1, 0.35)
+    EXPECT_NEAR(bytes / static_cast<double>(std::uint64_t{64} << 30), 1, 0.1)
         << trace.scopes[scope].cache_salt;
-    EXPECT_NEAR(facts[scope].first, 3600, 1800) << trace.scopes[scope].cache_salt;
+    EXPECT_EQ(facts[scope].first, 3600) << trace.scopes[scope].cache_salt;
     identities.insert({trace.scopes[scope].cache_salt, trace.scopes[scope].kv_rank});
   }
   EXPECT_EQ(identities.size(), 9U);
@@ -270,7 +270,7 @@ INSTANTIATE_TEST_SUITE_P(Generate, Mix, testing::Values("mix-rawblock", "mix-age
                          [](const auto& one) { return std::string(one.param).substr(4); });
 
 TEST(Generate, MixRawblockIsThatOfThePullRequest) {
-  const Trace trace = made("mix-rawblock,scale=0.2");
+  const Trace trace = made("mix-rawblock,scale=0.05");
   std::map<std::string, std::set<std::uint16_t>> workers;
   for (const Op& op : trace.ops) {
     const std::string& salt = trace.scopes[op.scope].cache_salt;
@@ -294,7 +294,7 @@ TEST(Generate, MixTakesRequestsInAll) {
 
 TEST(Generate, MillionKeysTakeLessThanASecond) {
   using Clock = std::chrono::steady_clock;
-  for (const char* spec : {"chat,scale=8", "rag,scale=24", "mix-agentic,scale=8"}) {
+  for (const char* spec : {"chat,scale=8", "rag,scale=24", "mix-agentic"}) {
     const auto begin = Clock::now();
     const Trace trace = made(spec);
     const std::chrono::duration<double> took = Clock::now() - begin;
