@@ -89,6 +89,12 @@ class StoreTest : public ::testing::TestWithParam<Variant> {
     write_at(file, {&value, 1}, at);
   }
 
+  // As the store sees it.
+  void let_time_pass(double seconds) {
+    if (device_ && device_->pass_time(seconds)) return;
+    std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+  }
+
   // Bytes on the disk that are the store's. On a device that is what it says: what is around its
   // part is guarded.
   [[nodiscard]] std::uint64_t disk_use() {

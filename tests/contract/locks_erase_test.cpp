@@ -62,7 +62,12 @@ TEST_P(Locks, LeaseRunsOutAndIsCounted) {
   ASSERT_EQ(put(2, 5000), KeyStatus::stored);
   ASSERT_EQ(lookup(1, true), KeyStatus::hit);
   EXPECT_EQ(erase(make_key(1)), std::nullopt);
-  EXPECT_TRUE(eventually([&] { return erase(make_key(1)) == 5000U; }, 5));
+  EXPECT_TRUE(eventually(
+      [&] {
+        let_time_pass(0.02);
+        return erase(make_key(1)) == 5000U;
+      },
+      5));
   EXPECT_EQ(store().status().info.expired_locks, 1U);
   unlock(make_key(1));  // the late unlock of the aborted request
   EXPECT_EQ(get(2, 5000), KeyStatus::hit);

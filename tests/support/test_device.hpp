@@ -1,5 +1,6 @@
-// A device for one test: a file standing for one, a loop device over such a file, or the one that
-// $FDPSTORE_TEST_DEVICE names (/dev/ng0n1, /dev/nvme0n1, …), which loses all it holds.
+// A device for one test: a file standing for one, a loop device over such a file, a simulated one,
+// or the one that $FDPSTORE_TEST_DEVICE names (/dev/ng0n1, /dev/nvme0n1, …), which loses all it
+// holds.
 //
 // Thread:  one at a time; reading and writing beside a store that is open is fine.
 // Owns:    the file or loop device.
@@ -13,7 +14,10 @@
 #include <memory>
 #include <optional>
 
+#include <fmt/format.h>
+
 #include "backends/raw_backend.hpp"
+#include "ftl/sim_device.hpp"
 #include "io/block_device.hpp"
 #include "support/bytes.hpp"
 #include "support/files.hpp"
@@ -24,11 +28,12 @@ namespace fdpstore::test {
 
 class TestDevice {
  public:
-  // `path`: of the file, where it is one. Files and loop devices have `size_bytes`, all holes.
+  // `path`: of the file, where it is one. All but the named one have `size_bytes`, all holes.
   TestDevice(const Variant& variant, const std::filesystem::path& path, std::uint64_t size_bytes) {
     switch (variant.medium) {
       case Medium::raw_file: make_file(path, size_bytes, variant.odirect); break;
       case Medium::loop: make_loop(size_bytes); break;
+      case Medium::sim: make_sim(size_bytes); break;
       case Medium::device: take_named(); break;
       case Medium::directory: throw std::logic_error("a directory is no device");
     }
@@ -39,16 +44,24 @@ class TestDevice {
   [[nodiscard]] std::uint64_t size_bytes() const { return size_bytes_; }
 
   void read(std::span<std::byte> out, std::uint64_t at) const {
+    if (sim_) return sim_->peek(at, out);
     Buffer blocks(around(at, out.size()).second);
     node_->read(blocks.span(), around(at, out.size()).first);
     std::memcpy(out.data(), blocks.span().data() + at % kBlock, out.size());
   }
   void write(std::span<const std::byte> bytes, std::uint64_t at) const {
+    if (sim_) return sim_->poke(at, bytes);
     const auto [begin, length] = around(at, bytes.size());
     Buffer blocks(length);
     if (begin != at || length != bytes.size()) node_->read(blocks.span(), begin);
     std::memcpy(blocks.span().data() + at % kBlock, bytes.data(), bytes.size());
     node_->write(blocks.span(), begin);
+  }
+
+  // Whether it has a time of its own, which then has passed.
+  bool pass_time(double seconds) {
+    if (sim_) sim_->clock().advance_to(sim_->clock().now_s() + seconds);
+    return sim_ != nullptr;
   }
 
   // Writes a pattern on both sides of a window; guards_intact() says whether it is still there.
@@ -101,6 +114,16 @@ class TestDevice {
     size_bytes_ = size_bytes;
     node_.emplace(path_, O_RDWR | O_DIRECT);
   }
+  // Stores find it by its name, as long as this object lives.
+  void make_sim(std::uint64_t size_bytes) {
+    static int number = 0;
+    path_ = fmt::format("sim:capacity={},ru=2M,name=test-{}", size_bytes, ++number);
+    auto device = ftl::SimDevice::find_or_make(ftl::parse_sim_uri(path_).value());
+    if (!device) throw std::runtime_error(device.error().message());
+    sim_ = std::move(*device);
+    path_ = sim_->uri();
+    size_bytes_ = size_bytes;
+  }
   void take_named() {
     path_ = named_device();
     const auto what = io::describe_path(path_);
@@ -124,6 +147,7 @@ class TestDevice {
   std::uint64_t size_bytes_ = 0;
   std::uint64_t window_at_ = 0, window_bytes_ = 0;
   std::unique_ptr<io::LoopDevice> loop_;
+  std::shared_ptr<ftl::SimDevice> sim_;
   std::optional<File> node_;  // reads and writes of the test
 };
 

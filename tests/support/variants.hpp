@@ -24,6 +24,7 @@ enum class Medium : std::uint8_t {
   directory,
   raw_file,  // a pre-sized file
   loop,      // a loop device over one
+  sim,       // a simulated SSD with FDP
   device,    // what $FDPSTORE_TEST_DEVICE names
 };
 
@@ -36,11 +37,13 @@ struct Variant {
   // What DESIGN §4 gives to some layouts only.
   [[nodiscard]] bool has_segments() const { return layout != Layout::object; }
   [[nodiscard]] bool raw() const { return medium != Medium::directory; }
+  [[nodiscard]] bool simulated() const { return medium == Medium::sim; }
   // One process at a time; capacity, totals and existence are then known exactly.
   [[nodiscard]] bool single_owner() const { return has_segments() || exclusive; }
 
   [[nodiscard]] std::string name() const {
-    static constexpr const char* kMedia[] = {"", "raw_file", "loop", "device"};
+    static constexpr const char* kMedia[] = {"", "raw_file", "loop", "sim", "device"};
+    if (simulated()) return "sim";
     return (raw() ? kMedia[static_cast<std::size_t>(medium)] : std::string(to_string(layout))) +
            (exclusive ? "_exclusive" : "") + (odirect ? "_odirect" : "_buffered");
   }
@@ -58,6 +61,7 @@ inline constexpr std::array kVariants = {
     Variant{Layout::segment, false, false, Medium::raw_file},
     Variant{Layout::segment, true, false, Medium::raw_file},
     Variant{Layout::segment, true, false, Medium::loop},
+    Variant{Layout::segment, true, false, Medium::sim},
 };
 
 // Empty: none.
@@ -73,9 +77,10 @@ inline std::vector<Variant> variants() {
   return out;
 }
 
+// Those that a path of the file system names.
 inline std::vector<Variant> device_variants() {
   std::vector<Variant> out = variants();
-  std::erase_if(out, [](const Variant& variant) { return !variant.raw(); });
+  std::erase_if(out, [](const Variant& v) { return !v.raw() || v.simulated(); });
   return out;
 }
 
@@ -95,6 +100,7 @@ inline Options small_options(const Variant& variant, const std::filesystem::path
   if (variant.raw()) {
     options.device_path = std::exchange(options.base_path, "");
     options.base_offset_bytes = kWindowAt;
+    if (variant.simulated()) options.use_odirect.reset();
   }
   return options;
 }
