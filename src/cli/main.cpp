@@ -13,7 +13,8 @@
 namespace fdpstore::cli {
 namespace {
 
-constexpr std::array kCommands{&kInfo, &kConfigure, &kFormat, &kStat, &kList, &kFsck, &kPolicies};
+constexpr std::array kCommands{&kInfo, &kConfigure, &kFormat,   &kStat, &kList,
+                               &kFsck, &kPolicies,  &kGenTrace, &kTrace};
 
 std::string command_list() {
   std::string text;

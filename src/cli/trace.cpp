@@ -1,0 +1,233 @@
+// fdpstore trace: looks at traces. fdpstore trace info: what one asks of a store.
+#include <algorithm>
+#include <iostream>
+#include <numeric>
+#include <optional>
+
+#include <fmt/format.h>
+#include <boost/json/serialize.hpp>
+
+#include "command.hpp"
+#include "fdpstore/types.hpp"
+#include "store/option_rows.hpp"
+#include "text.hpp"
+#include "trace/footprint.hpp"
+#include "trace/footprint_json.hpp"
+#include "trace/read.hpp"
+#include "trace_text.hpp"
+
+namespace fdpstore::cli {
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr std::size_t kScopesShown = 16;
+
+std::string percent(double share) {
+  return fmt::format("{:.1f} %", 100 * share);
+}
+
+std::string duration_text(double seconds) {
+  return seconds < 10 ? fmt::format("{:.3f} s", seconds) : fmt::format("{:.0f} s", seconds);
+}
+
+std::string size_of(double bytes) {
+  return size_text(static_cast<std::uint64_t>(bytes));
+}
+
+void print_lru(const trace::Footprint& footprint) {
+  using enum Table::Align;
+  Table table({{"CACHE", right}, {"CAPACITY", right}, {"HITS", right}, {"LEADING RUN", right}});
+  for (const trace::CacheHits& one : footprint.lru) {
+    table.add({fmt::format("{:.0f} %", 100 * one.share), size_text(one.bytes),
+               percent(one.hits.tokens), percent(one.hits.leading)});
+  }
+  table.add({"unlimited", size_text(footprint.total.bytes), percent(footprint.unlimited.tokens),
+             percent(footprint.unlimited.leading)});
+  std::cout << "\nHits by tokens of a cache that drops what was used longest ago:\n";
+  table.print(std::cout);
+}
+
+std::vector<std::string> cells(std::vector<std::string> names, const trace::Usage& usage) {
+  names.insert(names.end(), {std::to_string(usage.operations), std::to_string(usage.uses),
+                             std::to_string(usage.objects), size_text(usage.bytes),
+                             percent(usage.once_share())});
+  return names;
+}
+
+Table usage_table(std::vector<Table::Column> columns) {
+  using enum Table::Align;
+  columns.insert(columns.end(), {{"OPERATIONS", right},
+                                 {"USES", right},
+                                 {"OBJECTS", right},
+                                 {"SIZE", right},
+                                 {"USED ONCE", right}});
+  return Table(std::move(columns));
+}
+
+void print_classes(const trace::Footprint& footprint) {
+  if (footprint.classes.size() < 2) return;
+  Table table = usage_table({{"CLASS"}});
+  for (const auto& [name, usage] : footprint.classes) {
+    table.add(cells({name.empty() ? "(none)" : name}, usage));
+  }
+  std::cout << '\n';
+  table.print(std::cout);
+}
+
+void print_scopes(const trace::Trace& trace, const trace::Footprint& footprint, bool all) {
+  if (trace.scopes.size() < 2) return;
+  std::vector<std::size_t> order(trace.scopes.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  if (!all && order.size() > kScopesShown) {
+    std::ranges::stable_sort(order, std::ranges::greater{},
+                             [&](std::size_t i) { return footprint.scopes[i].bytes; });
+    order.resize(kScopesShown);
+  }
+  Table table = usage_table({{"SALT"}, {"RANK", Table::Align::right}, {"MODEL"}});
+  for (const std::size_t i : order) {
+    const trace::Scope& scope = trace.scopes[i];
+    table.add(cells({scope.cache_salt.empty() ? "-" : scope.cache_salt,
+                     std::to_string(rank_of(scope.kv_rank)), scope.model_name},
+                    footprint.scopes[i]));
+  }
+  std::cout << '\n';
+  table.print(std::cout);
+  if (order.size() < trace.scopes.size()) {
+    std::cout << fmt::format("… the largest {} of {}; --scopes shows all\n", order.size(),
+                             trace.scopes.size());
+  }
+}
+
+std::uint64_t size_option(const po::variables_map& values, const char* name) {
+  if (!values.contains(name)) return 0;
+  const auto size = store::parse_size(values[name].as<std::string>());
+  if (!size) throw Failure(fmt::format("trace: --{}: {}", name, size.error().what));
+  if (*size == 0 || *size > std::uint64_t{1} << 40) {
+    throw Failure(fmt::format("trace: --{}: from 1 byte to 1 TiB is possible", name));
+  }
+  return *size;
+}
+
+std::uint32_t tokens_option(const po::variables_map& values, const char* name) {
+  constexpr std::int64_t kMost = 1 << 24;
+  if (!values.contains(name)) return 0;
+  const auto tokens = values[name].as<std::int64_t>();
+  if (tokens < 1 || tokens > kMost) {
+    throw Failure(fmt::format("trace: --{}: from 1 to {} is possible", name, kMost));
+  }
+  return static_cast<std::uint32_t>(tokens);
+}
+
+std::optional<po::variables_map> read(const Command& command, const Arguments& arguments,
+                                      po::options_description& visible) {
+  try {
+    auto values = read_arguments(command, arguments, visible, "file");
+    if (values && !values->contains("file")) {
+      throw Failure(fmt::format("trace: FILE is missing; usage: fdpstore trace {}", command.usage));
+    }
+    return values;
+  } catch (const po::unknown_option& error) {
+    throw Failure(fmt::format("trace: unknown option {}; see fdpstore trace --help",
+                              error.get_option_name()));
+  }
+}
+
+int run_info(const Command& command, const Arguments& arguments) {
+  po::options_description visible("Options");
+  visible.add_options()("object-bytes", po::value<std::string>()->value_name("SIZE"),
+                        "of each object (JSONL: default the line's, else 1MiB)")(
+      "bytes-per-token", po::value<std::string>()->value_name("SIZE"),
+      "JSONL: gives the size of an object by its tokens (Llama-3-8B, bf16: 128KiB)")(
+      "key-tokens", po::value<std::int64_t>()->value_name("N"),
+      "JSONL: tokens of one hash id (default the line's, else 512)")(
+      "chunk-tokens", po::value<std::int64_t>()->value_name("N"),
+      "JSONL: splits each id into objects of so many tokens (LMCache: 256)")(
+      "scopes", "show every tenant and rank, however many there are")("json",
+                                                                      "print one JSON object");
+  const auto values = read(command, arguments, visible);
+  if (!values) return kExitOk;
+  const auto trace =
+      value_of(trace::open_trace((*values)["file"].as<std::string>(),
+                                 {.object_bytes = size_option(*values, "object-bytes"),
+                                  .bytes_per_token = size_option(*values, "bytes-per-token"),
+                                  .key_tokens = tokens_option(*values, "key-tokens"),
+                                  .chunk_tokens = tokens_option(*values, "chunk-tokens")}));
+  const trace::Footprint footprint = trace::analyse(trace);
+  if (values->contains("json")) {
+    std::cout << boost::json::serialize(trace::to_object(trace, footprint)) << '\n';
+    return kExitOk;
+  }
+  print_summary(trace, footprint);
+  print_lru(footprint);
+  print_classes(footprint);
+  print_scopes(trace, footprint, values->contains("scopes"));
+  return kExitOk;
+}
+
+int run(const Command& command, const Arguments& arguments) {
+  if (!arguments.empty() && arguments.front() == "info") {
+    return run_info(command, {arguments.begin() + 1, arguments.end()});
+  }
+  if (!arguments.empty() && (arguments.front() == "--help" || arguments.front() == "-h")) {
+    return run_info(command, {"--help"});
+  }
+  throw Failure(fmt::format(
+      "trace: {}; usage: fdpstore trace {}",
+      arguments.empty() ? "info is missing" : printable(arguments.front()) + " is not known",
+      command.usage));
+}
+
+}  // namespace
+
+void print_summary(const trace::Trace& trace, const trace::Footprint& footprint) {
+  Facts facts;
+  facts.add("Trace", trace.name);
+  facts.add("Made by", trace.origin);
+  std::string kinds;
+  for (std::size_t i = 0; i < trace::kOpKinds; ++i) {
+    if (footprint.operations[i] == 0) continue;
+    kinds += fmt::format("{}{} {}{}", kinds.empty() ? "" : ", ", footprint.operations[i],
+                         to_string(static_cast<trace::OpKind>(i)),
+                         footprint.operations[i] == 1 ? "" : "s");
+  }
+  facts.add("Operations", fmt::format("{} in {}, in {} scope{} (tenant, model and rank)", kinds,
+                                      duration_text(footprint.duration_s), trace.scopes.size(),
+                                      trace.scopes.size() == 1 ? "" : "s"));
+  const trace::Usage& total = footprint.total;
+  facts.add("Objects", fmt::format("{} of {}, used {} times ({}); {} of them once", total.objects,
+                                   size_text(total.bytes), total.uses, size_text(total.used_bytes),
+                                   percent(total.once_share())));
+  if (footprint.reuses > 0) {
+    const auto &bytes = footprint.reuse_bytes, &time = footprint.reuse_s;
+    facts.add("Used again",
+              fmt::format("half within {}, 90 % within {}, 99 % within {}", duration_text(time.p50),
+                          duration_text(time.p90), duration_text(time.p99)));
+    facts.add("", fmt::format("and half within {} of other objects, 90 % within {}, 99 % within {}",
+                              size_of(bytes.p50), size_of(bytes.p90), size_of(bytes.p99)));
+  }
+  for (const std::string& note : trace.notes) facts.add("Note", note);
+  facts.print(std::cout);
+}
+
+const Command kTrace{
+    .name = "trace",
+    .usage = "info FILE [--object-bytes SIZE] [--chunk-tokens N] [--scopes] [--json]",
+    .summary = "what a trace asks of a store: sizes, reuse, what a cache could give",
+    .text =
+        "Says what the trace in FILE asks of a store: how many objects there are, how often and\n"
+        "how soon they are used again, and which share of the tokens asked for an LRU cache of\n"
+        "a given size would have: all of them that are there, and those of the leading run,\n"
+        "which are all that a serving engine can take. FILE is Mooncake JSONL (one request a\n"
+        "line: timestamp, hash_ids), a recording of LMCache (lmcache server --trace-level\n"
+        "storage --trace-output FILE), or gen:RECIPE[,parameter=value…] for a trace made to\n"
+        "order, as `fdpstore gen-trace` writes it.\n",
+    .examples =
+        "  fdpstore trace info mooncake_conversation.jsonl --chunk-tokens 256\n"
+        "  fdpstore trace info gen:coding_agent,tenants=8\n"
+        "  fdpstore trace info t.lct --json | jq '.hit_ratio_lru'\n",
+    .exit_codes = "0; 2 when FILE is no trace or cannot be read.",
+    .run = run,
+};
+
+}  // namespace fdpstore::cli
