@@ -213,6 +213,7 @@ void Ftl::collect() {
 
 void Ftl::write_units(std::uint32_t first, std::uint32_t count, std::uint32_t handle) {
   assert(count <= logical_units_ && first <= logical_units_ - count && handle < host_.size());
+  counters_.host_bytes += count * parameters_.map_bytes;
   counters_.handle_bytes[handle] += count * parameters_.map_bytes;
   programmed_ += count;
   // What is invalidated in one RU after the other is counted in one go.
@@ -261,7 +262,6 @@ void Ftl::write(std::uint64_t offset_bytes, std::uint64_t bytes, std::uint32_t h
       return part.unit >= unit && part.unit < unit + units;
     });
     write_units(unit, units, handle);
-    counters_.host_bytes += units * size;
     offset_bytes += units * size;
     bytes -= units * size;
   }
@@ -302,7 +302,8 @@ void Ftl::program_buffered(std::size_t index) {
     if (log_ != nullptr) log_->push_back({MediaOp::Kind::read, old, 0});
   }
   write_units(part.unit, 1, part.handle);
-  counters_.handle_bytes[part.handle] -= parameters_.map_bytes;  // counted as it came
+  counters_.host_bytes -= parameters_.map_bytes;  // counted as it came
+  counters_.handle_bytes[part.handle] -= parameters_.map_bytes;
 }
 
 void Ftl::deallocate(std::uint64_t offset_bytes, std::uint64_t bytes) {

@@ -35,6 +35,7 @@ ftl::FtlParameters flash() {
 
 std::vector<MediaOp> programs(std::uint32_t first, std::uint32_t count) {
   std::vector<MediaOp> out;
+  out.reserve(count);
   for (std::uint32_t i = 0; i < count; ++i) out.push_back({MediaOp::Kind::program, first + i, 0});
   return out;
 }
@@ -68,7 +69,7 @@ TEST(DeviceTime, SustainedWritesRunAtTheSpeedOfTheDies) {
   double done = 0;
   const std::uint32_t count = 4000;
   for (std::uint32_t i = 0; i < count; ++i) done = time.write(done, kUnit, programs(i, 1));
-  EXPECT_NEAR(done / (count / 4 * 664 * kUs), 1, 0.01);
+  EXPECT_NEAR(done / (count / 4.0 * 664 * kUs), 1, 0.01);
 }
 
 TEST(DeviceTime, ReadTakesDieChannelAndLink) {
