@@ -227,7 +227,12 @@ TEST(Generate, SharedPrefixesAreMostOfSharedPrefixHeavyAndAreReplaced) {
 TEST(Generate, CodingContextsAreSummedUp) {
   const Trace trace = made("coding_agent");
   std::uint32_t most = 0;
-  for (const Op& op : trace.ops) most = std::max(most, op.keys);
+  std::set<std::uint64_t> first_keys;
+  for (const Op& op : trace.ops) {
+    most = std::max(most, op.keys);
+    first_keys.insert(trace.keys_of(op)[0]);
+  }
+  EXPECT_LE(first_keys.size(), 8U);  // the system prompts stay: two for each of four tenants
   EXPECT_LE(most, 480U);
   EXPECT_GT(most, 400U);
 }
@@ -268,6 +273,20 @@ TEST_P(Mix, WorkersTouchTheSameBytesAtTheSameTime) {
 }
 INSTANTIATE_TEST_SUITE_P(Generate, Mix, testing::Values("mix-rawblock", "mix-agentic"),
                          [](const auto& one) { return std::string(one.param).substr(4); });
+
+// Where few objects are wanted, a number of requests says little about theirs.
+TEST(Generate, MixReachesItsBytesAtASmallScaleToo) {
+  const Trace trace = made("mix-rawblock,scale=0.02,seed=5");
+  std::map<std::string, std::set<std::uint64_t>> keys;
+  for (const Op& op : trace.ops) {
+    keys[trace.scopes[op.scope].cache_salt].insert(trace.keys_of(op).begin(),
+                                                   trace.keys_of(op).end());
+  }
+  const double mib = 64.0 * 1024 * 0.02;
+  EXPECT_NEAR(static_cast<double>(keys["chat-0"].size()) * 4, mib, 0.2 * mib);
+  EXPECT_NEAR(static_cast<double>(keys["rag-3"].size()) * 16, mib, 0.4 * mib);
+  EXPECT_NEAR(static_cast<double>(keys["rag-4"].size()) * 16, mib, 0.4 * mib);
+}
 
 TEST(Generate, MixRawblockIsThatOfThePullRequest) {
   const Trace trace = made("mix-rawblock,scale=0.05");

@@ -315,6 +315,14 @@ TEST(Msgpack, NumbersOfEverySizeAreRead) {
   EXPECT_FALSE(Cursor("\xC1").next());
 }
 
+TEST(Msgpack, MoreValuesThanBytesAreRefusedAtOnce) {
+  EXPECT_FALSE(Cursor("\x92\x01").next());  // a list of two
+  EXPECT_TRUE(Cursor("\x92\x01\x01").next());
+  EXPECT_FALSE(Cursor("\x82\x01\x01\x01").next());  // a map of two
+  EXPECT_FALSE(Cursor("\xDD\xFF\xFF\xFF\xFF\x01").next());
+  EXPECT_FALSE(Cursor("\xDF\x80" + std::string(3, '\0') + "\x01").next());
+}
+
 TEST(Msgpack, ValuesAreSkippedWhole) {
   const std::string inner = map({{"a", list({number(1), text("x"), map({{"b", bytes("y")}})})}});
   const std::string extensions[] = {"\xD4\x01z", "\xD8\x01" + std::string(16, 'z'),
