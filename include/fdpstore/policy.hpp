@@ -22,6 +22,9 @@ struct PromptFacts {
   std::uint32_t position = 0;  // index of the chunk in its prompt
   std::uint32_t seen_in = 0;   // number of prompts that contained the key; ≥ 2: a shared prefix
   std::uint32_t turn = 0;      // how many lookups the prompt has had
+  // What the key's first lookup looked like, as the lineage classifies it; 0: nothing is known.
+  std::uint16_t reuse_class = 0;
+  std::uint32_t use = 0;  // LookupKey::use of the last lookup that named the key
 };
 
 // One key of a lookup, in the lookup's order.
@@ -29,16 +32,41 @@ struct LookupKey {
   std::uint64_t chain = 0;   // equal for keys of the same (model, salt, rank, group)
   std::uint64_t digest = 0;  // 64-bit hash of the whole key
   bool hit = false;
-  PromptFacts stored;  // of a hit: lineage remembered with the object (survives restarts)
+  std::uint32_t use = 0;   // number of the lookup, given out in order; equal for one chain
+  std::uint32_t uses = 0;  // of a hit: since the object was stored, this one included
+  PromptFacts stored;      // of a hit: lineage remembered with the object (survives restarts)
 };
 
-// Learns prompts from lookups. Any thread may call any method.
+// What is known of an object when it is weighed against others.
+struct ReuseFacts {
+  std::uint64_t digest = 0;
+  std::uint16_t reuse_class = 0;  // PromptFacts::reuse_class
+  std::uint32_t uses = 0;         // since it was stored
+  // Since its last use, in times the store has turned over: keys used meanwhile / live objects.
+  double age = 0;
+};
+
+// Learns prompts and reuse from lookups. Any thread may call any method.
 class Lineage {
  public:
   virtual ~Lineage() = default;
   // `now_s`: seconds on a steady clock.
   virtual void on_lookup(std::span<const LookupKey> keys, double now_s) = 0;
   [[nodiscard]] virtual PromptFacts facts(std::uint64_t digest) const = 0;
+
+  // Chance that such an object is used again before the store turns over a few times, 0 … 1.
+  [[nodiscard]] virtual double reuse_chance(std::uint16_t reuse_class, std::uint32_t uses) const {
+    return uses == 0 && reuse_class == 0 ? 0.3 : 0.5;
+  }
+  // How soon it is likely to be used: comparable numbers, higher is sooner or surer.
+  [[nodiscard]] virtual double reuse_rate(const ReuseFacts& object) const {
+    return reuse_chance(object.reuse_class, object.uses) / (kYoungAge + object.age);
+  }
+  // How many objects the store holds: the measure of ages and of what is worth remembering.
+  virtual void set_live_objects(std::uint64_t /*objects*/) {}
+
+  // Below this age, reuse does not become likelier with youth (in turnovers; measured).
+  static constexpr double kYoungAge = 0.1;
 };
 
 struct ObjectFacts {
@@ -46,6 +74,7 @@ struct ObjectFacts {
   std::uint64_t size_bytes = 0;
   PromptFacts prompt;
   std::uint32_t reuse_count = 0;               // loads of this object so far (re-insertion), else 0
+  double reuse_chance = 0;                     // as the lineage has it
   std::optional<std::uint32_t> explicit_rank;  // obj.metadata.fdp_placement_rank
   std::optional<std::string_view> explicit_stream;  // caller named a stream
 };

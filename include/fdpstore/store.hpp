@@ -6,7 +6,8 @@
 // in
 //          a list that take_completed() returned, or close() has returned; never after.
 // Units:   bytes of payload. Buffers may have any alignment and length ≥ 1; buffers aligned to
-//          StoreInfo::zero_copy_align_bytes travel without a copy.
+//          StoreInfo::zero_copy_align_bytes travel without a copy. Phantoms (a length, no address)
+//          only where the medium keeps no payload (Capabilities::phantom_payload).
 // Errors:  per key, in TaskResult. A failed key affects no other.
 // Source:  the contract is that of LMCache 0.5.6's L2AdapterInterface.
 #pragma once
@@ -44,6 +45,7 @@ struct TaskResult {
   TaskId id = 0;
   std::vector<KeyStatus> keys;          // one per key, in the order of the submit
   std::uint64_t transferred_bytes = 0;  // put: payload written by this task; get: payload read
+  double seconds = 0;                   // from submit to the last key, on the medium's clock
   std::optional<Error> error;           // of the first failed key
   [[nodiscard]] bool ok() const;        // no key failed
 };

@@ -1,5 +1,7 @@
 #include "core/context.hpp"
 
+#include <algorithm>
+
 namespace fdpstore::core {
 namespace {
 
@@ -15,11 +17,20 @@ void account(Segment& segment, const Location& location, int sign) {
 
 }  // namespace
 
+double Context::age_of(std::uint32_t use) const {
+  const std::uint32_t now = uses.load(std::memory_order_relaxed);
+  const double keys_per_use =
+      static_cast<double>(keys_used.load(std::memory_order_relaxed)) / std::max(1U, now);
+  const std::uint32_t passed = now - use;  // numbers wrap around
+  return passed * keys_per_use / static_cast<double>(std::max<std::uint64_t>(live_objects, 1));
+}
+
 EntryId Context::add_object(const Key& key, const ObjectState& state) {
   const EntryId id = index.insert(key, state);
   Segment& segment = segments.at(state.location.segment);
   segment.entries.push_back(id);
   account(segment, state.location, +1);
+  ++live_objects;
   Scopes::Scope& scope = scopes.at(key.scope());
   ++scope.objects;
   scope.bytes += state.location.payload_bytes;
@@ -47,6 +58,7 @@ Index::Removed Context::remove_object(const Key& key, bool even_if_locked) {
   account(segment, removed.state.location, -1);
   if (segment.live_objects == 0) segments.note_emptied(segment.id);
   Scopes::Scope& scope = scopes.at(key.scope());
+  --live_objects;
   --scope.objects;
   scope.bytes -= bytes;
   counters.live_bytes -= bytes;

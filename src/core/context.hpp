@@ -65,11 +65,18 @@ struct Context {
                  budget_bytes) {}
 
   [[nodiscard]] double now_s() const { return backend.clock().now_s() - start_s; }
-  // 0 means "never used since open".
   [[nodiscard]] std::uint32_t now_ticks() const {
     return 1 + static_cast<std::uint32_t>(now_s() * kTicksPerSecond);
   }
   static constexpr double kTicksPerSecond = 100;
+
+  // A lookup of `keys` keys, or a store that none announced. Any thread.
+  std::uint32_t begin_use(std::uint64_t keys) {
+    keys_used += keys;
+    return ++uses;
+  }
+  // Since use number `use`, in times the store has turned over.
+  [[nodiscard]] double age_of(std::uint32_t use) const;
 
   // The index and everything that is counted along with it.
   EntryId add_object(const Key& key, const ObjectState& state);
@@ -95,6 +102,9 @@ struct Context {
     std::uint64_t objects = 0, bytes = 0;
   };
   std::vector<StreamLive> streams_live;  // by stream number at store time
+  std::atomic<std::uint32_t> uses{1};    // 1: whatever was before
+  std::atomic<std::uint64_t> keys_used{1};
+  std::uint64_t live_objects = 0;
   format::Uuid uuid{};
   std::uint64_t next_sequence = 1;  // of objects and deletes
   std::string unhealthy_reason;     // empty: healthy

@@ -177,9 +177,8 @@ void Engine::pump_puts() {
 // False: it has to wait.
 bool Engine::pump_one_put(PutWork& work) {
   Context& context = *context_;
-  const std::uint32_t now = context.now_ticks();
   if (context.index.find(work.key)) {
-    context.index.touch(work.key, now);
+    context.index.touch(work.key, context.begin_use(1));
     work.task->settle(completions_, work.index, KeyStatus::present);
     return true;
   }
@@ -194,6 +193,7 @@ bool Engine::pump_one_put(PutWork& work) {
   facts.key = key;
   facts.size_bytes = work.bytes.size();
   facts.prompt = lineage_->facts(Scopes::digest(scope.stable_hash, key.chunk_hash));
+  facts.reuse_chance = lineage_->reuse_chance(facts.prompt.reuse_class, 0);
   facts.explicit_rank = work.explicit_rank;
   if (!work.explicit_stream.empty()) facts.explicit_stream = work.explicit_stream;
   const StreamId stream = policy_->place(facts);
@@ -214,6 +214,7 @@ bool Engine::pump_one_put(PutWork& work) {
   planned.sequence = context.next_sequence++;
   planned.stream = stream.value;
   planned.prompt = facts.prompt;
+  planned.last_use = facts.prompt.use != 0 ? facts.prompt.use : context.begin_use(1);
   Append record;
   record.object = {.key = key,
                    .sequence = planned.sequence,
@@ -238,7 +239,6 @@ void Engine::put_done(const PutWork& work, const ObjectState& planned, Result<Pl
     ObjectState state = planned;
     state.location = placed->location;
     state.checksum = placed->checksum;
-    state.last_used_ticks = context.now_ticks();
     context.add_object(work.key, state);
     ++context.counters.stored_objects;
     context.counters.stored_bytes += bytes;
@@ -405,6 +405,7 @@ void Engine::housekeeping() {
   if (now < next_housekeeping_s_) return;
   next_housekeeping_s_ = now + kHousekeepingS;
   writer_->seal_idle_prompts();
+  lineage_->set_live_objects(context_->live_objects);
   // Whoever filled the medium may have made room again.
   context_->segments.restore_budget();
 }

@@ -183,7 +183,8 @@ Result<void> Engine::make_parts() {
       SegmentUse{.handle = policy_->metadata_separate() ? backend_->geometry().handles : 0,
                  .lifetime = policy_->metadata_lifetime(),
                  .metadata = true});
-  reclaimer_ = std::make_unique<Reclaimer>(*context_, *writer_, *reader_, *meta_, *policy_);
+  reclaimer_ =
+      std::make_unique<Reclaimer>(*context_, *writer_, *reader_, *meta_, *policy_, *lineage_);
   return {};
 }
 

@@ -99,6 +99,8 @@ struct Lock {
 };
 }  // namespace
 
+constexpr std::uint32_t kMaxPosition = 4095, kMaxSeenIn = 15, kMaxHits = 7;
+
 // 64-bit numbers as halves, so that nothing is lost to alignment.
 struct Index::Slot {
   std::array<std::byte, Key::kInlineBytes> hash{};  // or a pointer to it, when longer
@@ -106,16 +108,16 @@ struct Index::Slot {
   std::uint32_t segment = 0;
   std::uint32_t offset_blocks = 0;
   std::uint32_t payload_bytes = 0;
-  std::uint32_t last_used_ticks = 0;
+  std::uint32_t last_use = 0;
   std::uint32_t prompt = 0;
   std::uint32_t checksum_low = 0, checksum_high = 0;
   std::uint32_t sequence_low = 0;
   std::uint16_t sequence_high = 0;
-  std::uint16_t position = 0;   // saturating
+  // All saturating but reuse_class.
+  std::uint16_t position : 12 = 0, seen_in : 4 = 0;
+  std::uint16_t reuse_class : 13 = 0, hits : 3 = 0;
   std::uint8_t hash_bytes = 0;  // 0: the slot is free
   std::uint8_t stream = 0;
-  std::uint8_t hits = 0;
-  std::uint8_t seen_in = 0;  // saturating
 
   [[nodiscard]] bool live() const { return hash_bytes != 0; }
   [[nodiscard]] std::span<const std::byte> hash_span() const {
@@ -134,10 +136,15 @@ struct Index::Slot {
                          payload_bytes},
             .sequence = std::uint64_t{sequence_high} << 32 | sequence_low,
             .checksum = std::uint64_t{checksum_high} << 32 | checksum_low,
-            .last_used_ticks = last_used_ticks,
-            .hits = hits,
+            .last_use = last_use,
+            .hits = static_cast<std::uint8_t>(hits),
             .stream = stream,
-            .prompt = {PromptId{prompt}, position, seen_in, 0}};
+            .prompt = {.prompt = PromptId{prompt},
+                       .position = position,
+                       .seen_in = seen_in,
+                       .turn = 0,
+                       .reuse_class = reuse_class,
+                       .use = last_use}};
   }
   void fill(const Key& key, const ObjectState& state) {
     const std::span<const std::byte> bytes = key.hash();
@@ -153,16 +160,17 @@ struct Index::Slot {
     segment = state.location.segment.value;
     offset_blocks = static_cast<std::uint32_t>(state.location.offset_bytes / format::kBlockBytes);
     payload_bytes = static_cast<std::uint32_t>(state.location.payload_bytes);
-    last_used_ticks = state.last_used_ticks;
+    last_use = state.last_use;
+    reuse_class = state.prompt.reuse_class & 0x1FFFU;
     prompt = state.prompt.prompt.value;
     checksum_low = static_cast<std::uint32_t>(state.checksum);
     checksum_high = static_cast<std::uint32_t>(state.checksum >> 32);
     sequence_low = static_cast<std::uint32_t>(state.sequence);
     sequence_high = static_cast<std::uint16_t>(state.sequence >> 32);
-    position = static_cast<std::uint16_t>(std::min<std::uint32_t>(state.prompt.position, 65535));
+    position = static_cast<std::uint16_t>(std::min(state.prompt.position, kMaxPosition) & 0xFFFU);
     stream = static_cast<std::uint8_t>(state.stream);
-    hits = state.hits;
-    seen_in = static_cast<std::uint8_t>(std::min<std::uint32_t>(state.prompt.seen_in, 255));
+    hits = static_cast<std::uint16_t>(std::min<std::uint32_t>(state.hits, kMaxHits) & 7U);
+    seen_in = static_cast<std::uint16_t>(std::min(state.prompt.seen_in, kMaxSeenIn) & 0xFU);
   }
   void clear() {
     if (hash_bytes > Key::kInlineBytes) delete[] heap_hash();
@@ -251,23 +259,23 @@ EntryId make_id(std::uint64_t digest, std::uint32_t slot) {
 }  // namespace
 
 std::optional<Index::Hit> Index::lookup(ScopeId scope, std::span<const std::byte> hash,
-                                        std::uint32_t now_ticks, std::uint32_t lease_end_ticks) {
+                                        std::uint32_t use, Lease lease) {
   const std::uint64_t digest = key_digest(scope, hash);
   Shard& shard = shard_of(digest);
   const std::lock_guard guard(shard.mutex);
   const auto it = shard.slots.find(Shard::Probe{scope, hash, digest});
   if (it == shard.slots.end()) return std::nullopt;
   Slot& slot = shard.at(*it);
-  slot.last_used_ticks = now_ticks;
-  if (slot.hits < UINT8_MAX) ++slot.hits;
-  if (lease_end_ticks != 0) {
-    shard.is_locked(*it, now_ticks);  // an ended lease does not count towards the new lock
+  slot.last_use = use;
+  if (slot.hits < kMaxHits) slot.hits = (slot.hits + 1U) & 7U;
+  if (lease.end_ticks != 0) {
+    shard.is_locked(*it, lease.now_ticks);  // an ended lease does not count towards the new lock
     Lock& lock = shard.locks[*it];
     ++lock.count;
-    lock.lease_end_ticks = std::max(lock.lease_end_ticks, lease_end_ticks);
+    lock.lease_end_ticks = std::max(lock.lease_end_ticks, lease.end_ticks);
   }
   const ObjectState state = slot.state();
-  return Hit{state.location.payload_bytes, state.prompt};
+  return Hit{state.location.payload_bytes, state.hits, state.prompt};
 }
 
 void Index::unlock(ScopeId scope, std::span<const std::byte> hash, std::uint32_t now_ticks) {
@@ -289,8 +297,8 @@ std::optional<Index::Found> Index::find(const Key& key) const {
   return Found{make_id(digest, *it), shard.at(*it).state()};
 }
 
-void Index::touch(const Key& key, std::uint32_t now_ticks) {
-  (void)lookup(key.scope(), key.hash(), now_ticks, 0);
+void Index::touch(const Key& key, std::uint32_t use) {
+  (void)lookup(key.scope(), key.hash(), use, {});
 }
 
 EntryId Index::insert(const Key& key, const ObjectState& state) {

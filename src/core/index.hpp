@@ -4,7 +4,7 @@
 // Thread:  find, touch, lock, unlock and scan from any thread; insert, move and remove from the
 //          engine's thread only, so that what the engine knows of a segment is what the index says.
 // Owns:    entries (76 bytes with a chunk_hash of up to 32 bytes), locks. See bytes_per_object().
-// Units:   ticks of 10 ms on the caller's clock for recency.
+// Units:   ticks of 10 ms on the caller's clock for leases; numbers of lookups for recency.
 #pragma once
 
 #include <array>
@@ -70,10 +70,11 @@ struct ObjectState {
   Location location;
   std::uint64_t sequence = 0;
   std::uint64_t checksum = 0;
-  std::uint32_t last_used_ticks = 0;
+  std::uint32_t last_use =
+      0;                  // number of the lookup (LookupKey::use); 0: before the store was opened
   std::uint8_t hits = 0;  // lookups since stored, saturating
   std::uint16_t stream = 0;
-  PromptFacts prompt;  // id, position, seen_in (turn is not kept)
+  PromptFacts prompt;  // id, position, seen_in, reuse_class (turn is not kept, use is last_use)
 };
 
 class Index {
@@ -83,11 +84,17 @@ class Index {
 
   struct Hit {
     std::uint64_t payload_bytes = 0;
+    std::uint32_t uses = 0;  // this one included
     PromptFacts prompt;
   };
-  // Touches the object; with lease_end_ticks != 0 also locks it until then at the latest.
-  std::optional<Hit> lookup(ScopeId scope, std::span<const std::byte> hash, std::uint32_t now_ticks,
-                            std::uint32_t lease_end_ticks);
+  struct Lease {
+    std::uint32_t now_ticks = 0;
+    std::uint32_t end_ticks = 0;  // 0: no lock
+  };
+  // Notes that lookup number `use` named the object; with a lease also locks it until then at the
+  // latest.
+  std::optional<Hit> lookup(ScopeId scope, std::span<const std::byte> hash, std::uint32_t use,
+                            Lease lease);
   void unlock(ScopeId scope, std::span<const std::byte> hash, std::uint32_t now_ticks);
 
   struct Found {
@@ -95,7 +102,7 @@ class Index {
     ObjectState state;
   };
   [[nodiscard]] std::optional<Found> find(const Key& key) const;
-  void touch(const Key& key, std::uint32_t now_ticks);
+  void touch(const Key& key, std::uint32_t use);
 
   // The key must not be present.
   EntryId insert(const Key& key, const ObjectState& state);

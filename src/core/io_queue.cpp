@@ -66,7 +66,9 @@ void IoQueue::transfer(IoOp op, SegmentId segment, std::uint64_t offset_bytes,
   for (const iovec& span : spans) {
     auto* base = static_cast<std::byte*>(span.iov_base);
     for (std::size_t at = 0; at < span.iov_len; at += limit) {
-      pending->spans.push_back({base + at, std::min(limit, span.iov_len - at)});
+      // A phantom stays one (Capabilities::phantom_payload).
+      pending->spans.push_back(
+          {base == nullptr ? nullptr : base + at, std::min(limit, span.iov_len - at)});
     }
   }
   for (std::size_t first = 0; first < pending->spans.size();) {

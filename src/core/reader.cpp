@@ -47,6 +47,10 @@ std::vector<iovec> Reader::plan(Load& load) const {
     spans.push_back({load.header.data(), kBlockBytes});
   }
   const std::span<std::byte> out = load.out;
+  if (out.data() == nullptr) {  // a phantom
+    spans.push_back({nullptr, format::round_up_block(out.size())});
+    return spans;
+  }
   const std::size_t align = context_.backend.geometry().memory_align_bytes;
   const std::size_t tail = out.size() % kBlockBytes;
   if (align > 1 && reinterpret_cast<std::uintptr_t>(out.data()) % align != 0) {

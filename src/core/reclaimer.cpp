@@ -8,12 +8,15 @@
 namespace fdpstore::core {
 namespace {
 
-// Victims are compared by a sample: exact sums would read every entry of every segment.
-constexpr std::size_t kSamples = 16;
-constexpr std::size_t kCandidates = 512;
+// Victims are chosen among so many: working out what each segment is worth would read every entry.
+constexpr std::size_t kCandidates = 24;
+constexpr std::size_t kRandomCandidates = 8;
+// After a start nothing is known of any segment: the oldest are looked at first.
+constexpr std::size_t kFirstLooks = 256;
 constexpr std::uint64_t kMaxMovesInFlight = 4;
-// A segment with more than this share locked gains too little when it is emptied.
-constexpr double kMaxLockedShare = 0.5;
+// Survivors are worth so many times the mean of what lies with them (measured: with less, the
+// budget goes to objects that are hardly better than new ones).
+constexpr double kSurvivorWorth = 3;
 
 }  // namespace
 
@@ -26,8 +29,13 @@ struct Reclaimer::Job {
 };
 
 Reclaimer::Reclaimer(Context& context, Writer& writer, Reader& reader, MetaLog& meta,
-                     Policy& policy)
-    : context_(context), writer_(writer), reader_(reader), meta_(meta), policy_(policy) {}
+                     Policy& policy, const Lineage& lineage)
+    : context_(context),
+      writer_(writer),
+      reader_(reader),
+      meta_(meta),
+      policy_(policy),
+      worth_(context, lineage) {}
 Reclaimer::~Reclaimer() = default;
 
 bool Reclaimer::idle() const {
@@ -102,21 +110,7 @@ Segment* Reclaimer::choose() {
     if (most_dead == nullptr || segment.dead_bytes > most_dead->dead_bytes) most_dead = &segment;
   });
   if (meta_.pressed() && most_dead != nullptr && most_dead->dead_bytes != 0) return most_dead;
-  // The oldest are looked at first; beyond these the sample would cost more than it gains.
-  const std::size_t considered = std::min(candidates.size(), kCandidates);
-  std::ranges::partial_sort(candidates,
-                            candidates.begin() + static_cast<std::ptrdiff_t>(considered), {},
-                            &Segment::sequence);
-  candidates.resize(considered);
-  Segment* best = nullptr;
-  double best_loss = INFINITY;
-  for (Segment* segment : candidates) {
-    const double loss = expected_loss(*segment);
-    if (loss < best_loss) {
-      best = segment;
-      best_loss = loss;
-    }
-  }
+  Segment* best = least_worth(candidates);
   if (best != nullptr && best->use.prompt.value != 0) {
     // A prompt dies as a whole.
     for (Segment* segment : candidates) {
@@ -128,71 +122,81 @@ Segment* Reclaimer::choose() {
   return best;
 }
 
-// Bytes of likely hits lost per byte freed: an object not used for twice as long is half as likely
-// to be asked for. INFINITY: not worth it, or impossible.
-double Reclaimer::expected_loss(const Segment& segment) const {
-  if (segment.live_objects == 0) return 0;
-  const std::uint32_t now = context_.now_ticks();
-  const std::size_t step = std::max<std::size_t>(1, segment.entries.size() / kSamples);
-  double heat = 0;
-  double hottest = 0;
-  std::size_t seen = 0, locked = 0;
-  for (std::size_t i = 0; i < segment.entries.size(); i += step) {
-    const auto entry = context_.index.get(segment.entries[i], now);
-    if (!entry || entry->state.location.segment != segment.id) continue;
-    ++seen;
-    locked += entry->locked ? 1U : 0U;
-    const double age = 1.0 + now - std::min(now, entry->state.last_used_ticks);
-    const double one = (1.0 + entry->state.hits) / age;
-    heat += one;
-    hottest = std::max(hottest, one);
+// By what was last worked out, then anew for those that come into question, and for a few others,
+// so that what has cooled down comes up in time.
+Segment* Reclaimer::least_worth(const std::vector<Segment*>& candidates) {
+  std::vector<Segment*> known;
+  known.reserve(candidates.size());
+  std::size_t first_looks = 0;
+  for (Segment* segment : candidates) {
+    if (segment->worth_known_at == 0 && first_looks < kFirstLooks) {
+      ++first_looks;
+      (void)worth_.cached(*segment);
+    }
+    if (segment->worth_known_at != 0) known.push_back(segment);
   }
-  if (seen == 0) return 0;
-  const double locked_share = static_cast<double>(locked) / static_cast<double>(seen);
-  if (locked_share > kMaxLockedShare) return INFINITY;
-  const double live_share =
-      static_cast<double>(segment.live_payload_bytes) /
-      static_cast<double>(std::max<std::uint64_t>(segment.allocated_bytes, 1));
-  // The hottest would be written anew, not lost.
-  return (heat - hottest) / static_cast<double>(seen) * live_share * (1 + 10 * locked_share);
+  const std::size_t lowest = std::min(known.size(), kCandidates);
+  const auto middle = known.begin() + static_cast<std::ptrdiff_t>(lowest);
+  std::ranges::partial_sort(known, middle, {}, [](const Segment* segment) {
+    return std::pair(segment->worth, segment->sequence);
+  });
+  std::vector<Segment*> looked_at(known.begin(), middle);
+  for (std::size_t i = 0; i < kRandomCandidates && lowest < known.size(); ++i) {
+    looked_at.push_back(known[lowest + random_() % (known.size() - lowest)]);
+  }
+  Segment* best = nullptr;
+  double least = INFINITY;
+  for (Segment* segment : looked_at) {
+    const double worth = worth_.cached(*segment);
+    if (worth < least) {
+      best = segment;
+      least = worth;
+    }
+  }
+  return best;
 }
 
 void Reclaimer::begin(Segment& victim) {
   victim.state = SegmentState::reclaiming;
+  victim.worth_known_at = 0;
   job_ = std::make_unique<Job>();
   job_->victim = &victim;
   pick_survivors(*job_);
 }
 
-// Locked objects, or all where the segment is to be rewritten; then the hottest that the budget
-// allows: used since they were stored, and more recently than the middle of the segment's life.
+// Locked objects, or all where the segment is to be rewritten; then those worth most, as far as the
+// budget goes.
 void Reclaimer::pick_survivors(Job& job) {
   struct Candidate {
     EntryId id;
-    std::uint32_t last_used = 0;
+    double worth = 0;
     std::uint64_t bytes = 0;
   };
   const std::uint32_t now = context_.now_ticks();
-  std::vector<Candidate> hot;
-  std::uint32_t oldest = now;
+  std::vector<Candidate> used;
+  double sum = 0;
+  std::size_t live = 0;
   for (const EntryId id : job.victim->entries) {
     const auto entry = context_.index.get(id, now);
     if (!entry || entry->state.location.segment != job.victim->id) continue;
-    oldest = std::min(oldest, entry->state.last_used_ticks);
     if (entry->locked || job.victim->rewrite) {
       job.survivors.push_back(id);
-    } else if (entry->state.hits > 0) {
-      hot.push_back({id, entry->state.last_used_ticks, entry->state.location.payload_bytes});
+      continue;
     }
+    const double worth = worth_.of(*entry);
+    sum += worth;
+    ++live;
+    if (entry->state.hits > 0) used.push_back({id, worth, entry->state.location.payload_bytes});
   }
   const double budget = policy_.reinsert_budget();
   const std::uint64_t stored = context_.counters.stored_bytes;
   const std::uint64_t spent = context_.counters.reinserted_bytes;
   auto credit = static_cast<std::uint64_t>(budget * static_cast<double>(stored));
-  credit = credit > spent ? std::min(credit - spent, context_.segments.segment_bytes()) : 0;
-  std::ranges::sort(hot, std::greater{}, &Candidate::last_used);
-  for (const Candidate& candidate : hot) {
-    if (candidate.last_used < oldest + (now - oldest) / 2 || candidate.bytes > credit) break;
+  credit = credit > spent ? std::min(credit - spent, context_.segments.segment_bytes() / 2) : 0;
+  std::ranges::stable_sort(used, std::greater{}, &Candidate::worth);
+  for (const Candidate& candidate : used) {
+    const bool outstanding = candidate.worth * static_cast<double>(live) > kSurvivorWorth * sum;
+    if (!outstanding || candidate.bytes > credit) break;
     credit -= candidate.bytes;
     job.survivors.push_back(candidate.id);
   }
@@ -242,8 +246,10 @@ void Reclaimer::move_next() {
   }
   job.survivors.pop_front();
   ++moving_;
-  auto buffer = std::make_shared<Buffer>(entry->state.location.payload_bytes);
-  const std::span<std::byte> payload = buffer->span().first(entry->state.location.payload_bytes);
+  const std::uint64_t bytes = entry->state.location.payload_bytes;
+  const bool phantom = context_.backend.capabilities().phantom_payload;
+  auto buffer = phantom ? nullptr : std::make_shared<Buffer>(bytes);
+  const std::span<std::byte> payload(phantom ? nullptr : buffer->data(), bytes);
   reader_.load(entry->key, entry->state, payload,
                [this, id, entry = *entry, stream, use, buffer, payload](Result<void> loaded) {
                  const Location from = entry.state.location;
@@ -309,6 +315,7 @@ void Reclaimer::drop_rest() {
       job.survivors.push_back(id);  // locked since it was looked at
     } else if (removed.result == Index::Removal::removed) {
       ++context_.counters.reclaimed_objects;
+      worth_.note_gap(removed.state);
       context_.drop_object(entry->key, removed.state.location.payload_bytes);
     }
   }

@@ -11,18 +11,21 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <random>
 #include <vector>
 
 #include "core/context.hpp"
 #include "core/meta_log.hpp"
 #include "core/reader.hpp"
+#include "core/worth.hpp"
 #include "core/writer.hpp"
 
 namespace fdpstore::core {
 
 class Reclaimer {
  public:
-  Reclaimer(Context& context, Writer& writer, Reader& reader, MetaLog& meta, Policy& policy);
+  Reclaimer(Context& context, Writer& writer, Reader& reader, MetaLog& meta, Policy& policy,
+            const Lineage& lineage);
   ~Reclaimer();
   Reclaimer(const Reclaimer&) = delete;
   Reclaimer& operator=(const Reclaimer&) = delete;
@@ -43,7 +46,7 @@ class Reclaimer {
   void queue_emptied();
   [[nodiscard]] Segment* next_victim(bool stores_wait);
   [[nodiscard]] Segment* choose();
-  [[nodiscard]] double expected_loss(const Segment& segment) const;
+  [[nodiscard]] Segment* least_worth(const std::vector<Segment*>& candidates);
   void begin(Segment& victim);
   void pick_survivors(Job& job);
   void work();
@@ -57,6 +60,8 @@ class Reclaimer {
   Reader& reader_;
   MetaLog& meta_;
   Policy& policy_;
+  Worth worth_;
+  std::minstd_rand random_;
   std::unique_ptr<Job> job_;
   std::deque<SegmentId> queue_;  // to be emptied next: without live objects, or of a dying prompt
   std::uint64_t moving_ = 0;     // survivors in flight

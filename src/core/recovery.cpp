@@ -365,7 +365,9 @@ void Recovery::add(Segment& segment, std::uint64_t offset, const format::ObjectM
                             .sequence = object.sequence,
                             .checksum = object.payload_xxh3,
                             .stream = object.stream,
-                            .prompt = {object.prompt, object.position, object.seen_in, 0}});
+                            .prompt = {.prompt = PromptId{object.prompt},
+                                       .position = object.position,
+                                       .seen_in = object.seen_in}});
 }
 
 void Recovery::tie_tombstones() {

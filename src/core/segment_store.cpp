@@ -53,6 +53,7 @@ class SegmentStore final : public Store {
   std::unique_ptr<Engine> engine_;
   std::string path_;
   Geometry geometry_;
+  bool phantom_payload_ = false;
   std::atomic<TaskId> next_task_{1};
   std::atomic<bool> closed_{false};
   std::mutex close_mutex_;
@@ -65,7 +66,7 @@ Result<std::unique_ptr<SegmentStore>> SegmentStore::open(const Options& options,
                                                          PolicyFactory make_policy,
                                                          std::unique_ptr<Lineage> lineage) {
   std::unique_ptr<SegmentStore> store(new SegmentStore());
-  auto completions = Completions::open();
+  auto completions = Completions::open(backend->clock());
   if (!completions) return fail(std::move(completions.error()));
   store->options_ = options;
   store->completions_ = std::move(*completions);
@@ -78,6 +79,7 @@ Result<std::unique_ptr<SegmentStore>> SegmentStore::open(const Options& options,
   }
   store->path_ = borrowed.describe();
   store->geometry_ = borrowed.geometry();
+  store->phantom_payload_ = borrowed.capabilities().phantom_payload;
   return store;
 }
 
@@ -85,6 +87,7 @@ Result<TaskId> SegmentStore::submit_put(std::span<const PutItem> items) {
   if (closed_) return fail(Errc::closed, path_ + " is closed");
   auto task = std::make_shared<Task>();
   task->kind = TaskKind::put;
+  task->since_s = completions_->now_s();
   task->result.id = next_task_++;
   task->result.keys.assign(items.size(), KeyStatus::failed);
   std::vector<PutWork> works;
@@ -100,6 +103,9 @@ Result<TaskId> SegmentStore::submit_put(std::span<const PutItem> items) {
                               "raise that option",
                               path_, item.bytes.size(), options_.max_object_bytes));
     }
+    if (good && item.bytes.data() == nullptr && !item.bytes.empty() && !phantom_payload_) {
+      good = fail(Errc::invalid_argument, path_ + ": an object needs an address");
+    }
     if (good && item.bytes.empty()) {
       good = fail(Errc::invalid_argument, path_ + ": an object needs at least one byte");
     }
@@ -114,7 +120,7 @@ Result<TaskId> SegmentStore::submit_put(std::span<const PutItem> items) {
   const TaskId id = task->result.id;
   task->remaining = works.size();
   if (works.empty()) {
-    completions_->push(TaskKind::put, std::move(task->result));
+    completions_->push(TaskKind::put, std::move(task->result), task->since_s);
   } else if (!engine_->submit(std::move(works))) {
     return fail(Errc::closed, path_ + " is closed");
   }
@@ -125,6 +131,7 @@ Result<TaskId> SegmentStore::submit_get(std::span<const GetItem> items) {
   if (closed_) return fail(Errc::closed, path_ + " is closed");
   auto task = std::make_shared<Task>();
   task->kind = TaskKind::get;
+  task->since_s = completions_->now_s();
   task->result.id = next_task_++;
   task->result.keys.assign(items.size(), KeyStatus::miss);
   std::vector<GetWork> works;
@@ -134,12 +141,13 @@ Result<TaskId> SegmentStore::submit_get(std::span<const GetItem> items) {
     if (!format::check_key(items[i].key)) continue;  // cannot be there
     const auto scope = scopes.find(items[i].key);
     if (!scope || items[i].buffer.empty()) continue;
+    if (items[i].buffer.data() == nullptr && !phantom_payload_) continue;
     works.push_back({task, i, Key(*scope, items[i].key.chunk_hash), items[i].buffer});
   }
   const TaskId id = task->result.id;
   task->remaining = works.size();
   if (works.empty()) {
-    completions_->push(TaskKind::get, std::move(task->result));
+    completions_->push(TaskKind::get, std::move(task->result), task->since_s);
   } else if (!engine_->submit(std::move(works))) {
     return fail(Errc::closed, path_ + " is closed");
   }
@@ -161,28 +169,35 @@ Result<TaskId> SegmentStore::submit_lookup(std::span<const KeyRef> keys, bool lo
   lineage.reserve(keys.size());
   ScopeResolver scopes(context.scopes);
   std::uint64_t hits = 0;
+  std::uint64_t chain = 0;
+  std::uint32_t use = 0;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const KeyRef& key = keys[i];
     if (!format::check_key(key)) continue;
     const auto scope = scopes.find(key);
     LookupKey seen;
     seen.chain = scopes.stable_hash();
+    if (use == 0 || seen.chain != chain) use = context.begin_use(0);
+    chain = seen.chain;
+    seen.use = use;
     seen.digest = Scopes::digest(seen.chain, key.chunk_hash);
     if (scope) {
-      if (const auto hit = context.index.lookup(*scope, key.chunk_hash, now, lease)) {
+      if (const auto hit = context.index.lookup(*scope, key.chunk_hash, use, {now, lease})) {
         result.keys[i] = KeyStatus::hit;
         seen.hit = true;
         seen.stored = hit->prompt;
+        seen.uses = hit->uses;
         ++hits;
       }
     }
     lineage.push_back(seen);
   }
   engine_->lineage().on_lookup(lineage, now_s);
+  context.keys_used += keys.size();
   context.counters.lookup_keys += keys.size();
   context.counters.lookup_hits += hits;
   const TaskId id = result.id;
-  completions_->push(TaskKind::lookup, std::move(result));
+  completions_->push(TaskKind::lookup, std::move(result), completions_->now_s());
   return id;
 }
 

@@ -7,8 +7,8 @@
 
 namespace fdpstore::core {
 
-Result<std::unique_ptr<Completions>> Completions::open() {
-  std::unique_ptr<Completions> made(new Completions());
+Result<std::unique_ptr<Completions>> Completions::open(const Clock& clock) {
+  std::unique_ptr<Completions> made(new Completions(clock));
   for (int& fd : made->fds_) {
     fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (fd < 0) return fail_errno(errno, "making an eventfd");
@@ -22,7 +22,8 @@ Completions::~Completions() {
   }
 }
 
-void Completions::push(TaskKind kind, TaskResult result) {
+void Completions::push(TaskKind kind, TaskResult result, double since_s) {
+  result.seconds = clock_.now_s() - since_s;
   {
     const std::lock_guard guard(mutex_);
     results_[static_cast<std::size_t>(kind)].push_back(std::move(result));
@@ -45,7 +46,7 @@ void Task::settle(Completions& completions, std::size_t index, KeyStatus status,
                   std::optional<Error> error) {
   result.keys[index] = status;
   if (error && !result.error) result.error = std::move(error);
-  if (--remaining == 0) completions.push(kind, std::move(result));
+  if (--remaining == 0) completions.push(kind, std::move(result), since_s);
 }
 
 }  // namespace fdpstore::core

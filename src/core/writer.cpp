@@ -137,7 +137,7 @@ void Writer::append(Segment& segment, Append record) {
     format::ObjectMeta& object = record.object;
     object.payload_bytes = record.payload.size();
     object.payload_xxh3 =
-        context_.options.checksum
+        context_.options.checksum && record.payload.data() != nullptr
             ? format::payload_checksum(context_.uuid, object.key, object.sequence, record.payload)
             : 0;
     format::encode_object_header(place, object, header.span());
@@ -185,6 +185,10 @@ void Writer::append(Segment& segment, Append record) {
 void Writer::gather(Batch& batch, InFlightRecord& record) {
   const std::span<const std::byte> payload = record.append.payload;
   if (payload.empty()) return;
+  if (payload.data() == nullptr) {  // a phantom
+    batch.spans.push_back({nullptr, format::round_up_block(payload.size())});
+    return;
+  }
   const std::size_t align = context_.backend.geometry().memory_align_bytes;
   const std::size_t tail = payload.size() % kBlockBytes;
   if (align <= 1) {

@@ -38,11 +38,17 @@ FilePolicy::FilePolicy(std::string name, PolicyFile file, const PolicyLimits& li
       file_(std::move(file)),
       layout_(lay_out_streams(file_, limits)),
       next_(file_.streams.size(), 0) {
-  for (const StreamLayout::Slice& slice : layout_.of_stream) assignments_.emplace_back(slice.count);
+  for (const StreamLayout::Slice& slice : layout_.of_stream) {
+    assignments_.emplace_back(slice.count);
+    bins_.emplace_back(slice.count);
+  }
 }
 
 StreamId FilePolicy::survivors() const {
-  return {layout_.of_stream[file_.survivors].first};
+  const StreamLayout::Slice slice = layout_.of_stream[file_.survivors];
+  // What reclaim keeps is what lives longest.
+  const bool by_lifetime = file_.streams[file_.survivors].spread == Spread::lifetime;
+  return {static_cast<std::uint16_t>(slice.first + (by_lifetime ? slice.count - 1 : 0))};
 }
 
 bool FilePolicy::is_assigned(std::size_t stream) const {
@@ -69,6 +75,7 @@ std::uint64_t FilePolicy::pick(std::size_t stream, std::uint64_t handles,
       return XXH3_64bits_withSeed(key.chunk_hash.data(), key.chunk_hash.size(), key.kv_rank) %
              handles;
     case Spread::round_robin: return next_[stream]++ % handles;
+    case Spread::lifetime: return bins_[stream].bin_of(object.reuse_chance);
   }
   if (changed) ++state_version_;
   return picked;

@@ -9,6 +9,7 @@
 //   tenant, tenant-rank   by Assignment; survives restarts through save_state
 //   key          by hash of the key
 //   round-robin  in turn
+//   lifetime     by how likely the object is to be used again, in bins that are learnt
 //
 // Thread:  as Policy says.
 #pragma once
@@ -21,6 +22,7 @@
 
 #include "fdpstore/policy.hpp"
 #include "placement/assignment.hpp"
+#include "placement/lifetime_bins.hpp"
 #include "placement/policies.hpp"
 #include "placement/policy_file.hpp"
 #include "placement/stream_layout.hpp"
@@ -54,6 +56,7 @@ class FilePolicy : public Policy {
   PolicyFile file_;
   StreamLayout layout_;
   std::vector<Assignment> assignments_;  // by stream; used by those that spread by tenant
+  std::vector<LifetimeBins> bins_;       // by stream; used by those that spread by lifetime
   std::vector<std::uint64_t> next_;      // by stream; used by those that spread round-robin
   std::uint64_t state_version_ = 0;
 };

@@ -33,13 +33,14 @@ constexpr std::array<Word<Lifetime>, 6> kLifetimes{{
     {"long", Lifetime::long_lived},
     {"extreme", Lifetime::extreme},
 }};
-constexpr std::array<Word<Spread>, 6> kSpreads{{
+constexpr std::array<Word<Spread>, 7> kSpreads{{
     {"prompt", Spread::prompt},
     {"rank", Spread::rank},
     {"tenant", Spread::tenant},
     {"tenant-rank", Spread::tenant_rank},
     {"key", Spread::key},
     {"round-robin", Spread::round_robin},
+    {"lifetime", Spread::lifetime},
 }};
 
 constexpr std::string_view kValidKeys =

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "placement/reuse_model.hpp"
 #include "placement/slot_index.hpp"
 
 namespace fdpstore::placement {
@@ -23,8 +24,11 @@ struct Entry {
   std::uint16_t seen_now;      // prompts known here whose chains contained the key
   std::uint16_t seen_stored;   // what the object's stored lineage said, plus new prompts since
   std::uint32_t newer, older;  // list by age; `newer` links free entries
+  std::uint32_t use;           // the last lookup's
+  std::uint16_t reuse_class;
+  std::uint16_t reserved;
 };
-static_assert(sizeof(Entry) == 32, "the map may have a million of these");
+static_assert(sizeof(Entry) == 40, "the map may have a million of these");
 
 struct Prompt {
   std::uint32_t id;
@@ -113,6 +117,7 @@ struct PromptTracker::Impl {
   void learn(const Chain& chain, double now_s);
   [[nodiscard]] bool find_all(const Chain& chain);
   void apply(const Chain& chain);
+  void learn_reuse(const Chain& chain, std::size_t known);
   void enter_keys(const Chain& chain, const Ending& ending);
   Ending find_ending(const Chain& chain);
   std::uint32_t insert(const LookupKey& key, std::uint32_t position, std::uint32_t prompt);
@@ -151,6 +156,7 @@ struct PromptTracker::Impl {
   double start_s = 0;
   double clock_s = 0;                // since start_s, never back
   std::vector<std::uint32_t> found;  // scratch of one chain: where its keys are, or kNone
+  ReuseModel reuse;
 };
 
 std::uint32_t PromptTracker::Impl::find(std::uint64_t digest) const {
@@ -279,6 +285,8 @@ std::uint32_t PromptTracker::Impl::insert(const LookupKey& key, std::uint32_t po
   entry.position = position;
   entry.seen_now = 0;
   entry.seen_stored = saturated(key.hit ? key.stored.seen_in : 0);
+  entry.use = 0;
+  entry.reuse_class = key.hit ? key.stored.reuse_class : 0;
   entry_index.insert(key.digest, at);
   link_newest(at);
   ++held;
@@ -347,13 +355,31 @@ void PromptTracker::Impl::apply(const Chain& chain) {
     unlink(found[i]);
     link_newest(found[i]);
   }
+  std::size_t known = 0;
+  while (known < chain.size() && (found[known] != kNone || chain[known]->hit)) ++known;
   const Ending ending = find_ending(chain);
   enter_keys(chain, ending);
+  learn_reuse(chain, known);
   Prompt& prompt = prompts[ending.prompt];
   const auto last = static_cast<std::uint32_t>(chain.size() - 1);
   if (ending.rest < chain.size() || prompt.tip == last) {
     prompt.tip = last;
     ++prompt.turns;
+  }
+}
+
+// An object keeps the class of the lookup that missed it.
+void PromptTracker::Impl::learn_reuse(const Chain& chain, std::size_t known) {
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    const std::uint32_t at = find(chain[i]->digest);
+    if (at == kNone) continue;  // more keys than the tracker holds
+    Entry& entry = entries[at];
+    entry.use = chain[i]->use;
+    if (!chain[i]->hit || entry.reuse_class == 0) {
+      entry.reuse_class = reuse.class_of(
+          {.chain = chain[i]->chain, .index = i, .known = known, .keys = chain.size()});
+    }
+    reuse.used(chain[i]->digest, entry.reuse_class, chain[i]->uses);
   }
 }
 
@@ -383,7 +409,18 @@ PromptFacts PromptTracker::facts(std::uint64_t digest) const {
   return {.prompt = PromptId{prompt.id},
           .position = entry.position,
           .seen_in = std::max(entry.seen_now, entry.seen_stored),
-          .turn = prompt.turns};
+          .turn = prompt.turns,
+          .reuse_class = entry.reuse_class,
+          .use = entry.use};
+}
+
+double PromptTracker::reuse_chance(std::uint16_t reuse_class, std::uint32_t uses) const {
+  return impl_->reuse.chance(reuse_class, uses);
+}
+
+void PromptTracker::set_live_objects(std::uint64_t objects) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->reuse.set_live_objects(objects);
 }
 
 std::size_t PromptTracker::size() const {

@@ -26,10 +26,12 @@
 // A prompt's id is derived from the digest of the first key that belongs to it alone: the same over
 // restarts as long as that key is looked up after the same known ones; never 0.
 //
+// What is learnt of reuse beside it: ReuseModel.
+//
 // Thread:  all methods may be called from any thread (one internal lock, held for one chain).
 // Owns:    a bounded, timed map key digest → facts; the oldest go first, of one lookup the last
 // keys
-//          first. 40 bytes per key + 24 per prompt, touched only as they are used. A chain longer
+//          first. 48 bytes per key + 24 per prompt, touched only as they are used. A chain longer
 //          than max_keys counts up to there.
 // Units:   seconds on the caller's clock (steady, any origin; going back counts as standing still).
 // Errors:  none; a constructor that gets no memory throws std::bad_alloc.
@@ -55,6 +57,8 @@ class PromptTracker : public Lineage {
 
   void on_lookup(std::span<const LookupKey> keys, double now_s) override;
   [[nodiscard]] PromptFacts facts(std::uint64_t digest) const override;
+  [[nodiscard]] double reuse_chance(std::uint16_t reuse_class, std::uint32_t uses) const override;
+  void set_live_objects(std::uint64_t objects) override;
   // Keys held, including aged ones that no lookup has cleared away yet.
   [[nodiscard]] std::size_t size() const;
 

@@ -11,6 +11,7 @@
 #include "objects/object_store.hpp"
 #include "placement/policies.hpp"
 #include "placement/prompt_tracker.hpp"
+#include "store/open_on.hpp"
 #include "store/places.hpp"
 #include "store/served_store.hpp"
 
@@ -25,10 +26,6 @@ core::PolicyFactory policy_factory(const Options& options) {
     return placement::load_policy(name,
                                   {.data_handles = data_handles, .reason = std::move(reason)});
   };
-}
-
-std::unique_ptr<Lineage> new_lineage() {
-  return std::make_unique<placement::PromptTracker>(placement::PromptTracker::Limits{});
 }
 
 Result<std::unique_ptr<Backend>> open_directory(const Options& options, std::string because) {
@@ -88,18 +85,31 @@ Result<std::unique_ptr<Store>> open_segments(const Options& options) {
   Options effective = options;
   auto backend = open_backend(effective);
   if (!backend) return fail(std::move(backend.error()));
-  return core::open_segment_store(effective, std::move(*backend), policy_factory(options),
-                                  new_lineage());
+  return store::open_on(effective, std::move(*backend));
 }
 
 Result<std::unique_ptr<Store>> open_objects(const Options& options) {
   auto policy = placement::load_policy(
       options.policy, {.data_handles = kObjectHandles, .reason = "one file per object"});
   if (!policy) return fail(std::move(policy.error()));
-  return objects::open_object_store(options, std::move(*policy), new_lineage());
+  return objects::open_object_store(options, std::move(*policy), store::make_lineage());
 }
 
 }  // namespace
+
+namespace store {
+
+std::unique_ptr<Lineage> make_lineage() {
+  return std::make_unique<placement::PromptTracker>(placement::PromptTracker::Limits{});
+}
+
+Result<std::unique_ptr<Store>> open_on(const Options& options, std::unique_ptr<Backend> backend,
+                                       std::unique_ptr<Lineage> lineage) {
+  return core::open_segment_store(options, std::move(backend), policy_factory(options),
+                                  lineage ? std::move(lineage) : make_lineage());
+}
+
+}  // namespace store
 
 Result<std::unique_ptr<Store>> open_store(const Options& options) {
   if (auto checked = check_options(options); !checked) return fail(std::move(checked.error()));

@@ -62,8 +62,8 @@ TEST(Index, LocksAreCountedAndEnd) {
   const auto hash = hash_of(1);
   const Key key(ScopeId{0}, hash);
   index.insert(key, state_at(1));
-  EXPECT_TRUE(index.lookup(ScopeId{0}, hash, 10, 100));
-  EXPECT_TRUE(index.lookup(ScopeId{0}, hash, 10, 100));
+  EXPECT_TRUE(index.lookup(ScopeId{0}, hash, 1, {10, 100}));
+  EXPECT_TRUE(index.lookup(ScopeId{0}, hash, 1, {10, 100}));
   EXPECT_EQ(index.locked(10), 1U);
   index.unlock(ScopeId{0}, hash, 10);
   EXPECT_EQ(index.remove(key, 10, false).result, Index::Removal::locked);

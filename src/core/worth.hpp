@@ -1,0 +1,41 @@
+// Worth: what would be lost with an object, or with all of a segment.
+//
+// An object is worth its likely uses per time (Lineage::reuse_rate). One that lies behind a gap,
+// an object before it in its prompt that is gone, is worth less: only leading runs of chunks help,
+// so it counts again only once the gap has been stored anew.
+//
+// Thread:  the engine's.
+// Owns:    the gaps that reclaim made, by lookup; bounded.
+// Units:   likely uses per turnover of the store; a segment's are weighted by payload bytes.
+#pragma once
+
+#include <cstdint>
+
+#include <boost/unordered/unordered_flat_map.hpp>
+
+#include "core/context.hpp"
+#include "fdpstore/policy.hpp"
+
+namespace fdpstore::core {
+
+class Worth {
+ public:
+  Worth(Context& context, const Lineage& lineage) : context_(context), lineage_(lineage) {}
+
+  [[nodiscard]] double of(const Index::Entry& entry) const;
+  // Of the live objects of a segment, per byte that freeing it gives. INFINITY: too much of it is
+  // locked for freeing to be worth while.
+  [[nodiscard]] double of(const Segment& segment) const;
+  // The same, worked out at most every so often.
+  [[nodiscard]] double cached(Segment& segment) const;
+
+  // The object is dropped while others of its lookup may stay.
+  void note_gap(const ObjectState& state);
+
+ private:
+  Context& context_;
+  const Lineage& lineage_;
+  boost::unordered_flat_map<std::uint32_t, std::uint32_t> gaps_;  // lookup → first position missing
+};
+
+}  // namespace fdpstore::core
