@@ -52,6 +52,9 @@ struct Capabilities {
   bool phantom_payload = false;
   bool must_fill =
       false;  // a reclaim unit lies behind a segment: every block is to be written once
+  // Of those: the next segment gets a fresh unit even where one left much of its unit empty, so
+  // that a long tail need not be written.
+  bool begins_units = false;
 };
 
 enum class IoOp : std::uint8_t {

@@ -32,7 +32,7 @@ struct LookupKey {
   std::uint64_t chain = 0;   // equal for keys of the same (model, salt, rank, group)
   std::uint64_t digest = 0;  // 64-bit hash of the whole key
   bool hit = false;
-  std::uint32_t use = 0;   // number of the lookup, given out in order; equal for one chain
+  std::uint32_t use = 0;   // when, on the clock of keys used; equal for one chain
   std::uint32_t uses = 0;  // of a hit: since the object was stored, this one included
   PromptFacts stored;      // of a hit: lineage remembered with the object (survives restarts)
 };

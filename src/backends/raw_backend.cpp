@@ -143,6 +143,8 @@ void RawBackend::set_limits() {
   capabilities_.fixed_size_segments = true;
   capabilities_.fixed_buffers = true;
   capabilities_.must_fill = streams;
+  capabilities_.begins_units =
+      streams && device_.nvme_device() && device_.nvme() && device_.nvme()->handles;
   geometry_.align_bytes = kBlockBytes;
   geometry_.handles = streams ? static_cast<std::uint32_t>(placement_.data.size()) : kPlainHandles;
   geometry_.medium_bytes = device_.window_bytes();
@@ -336,11 +338,12 @@ Result<void> RawBackend::reopen(SegmentId segment, const SegmentUse& use) {
   return {};
 }
 
-void RawBackend::seal(SegmentId segment, std::uint64_t /*used_bytes*/) {
+void RawBackend::seal(SegmentId segment, std::uint64_t used_bytes) {
   const std::int32_t number = lane_by_segment_[segment.value];
   lane_by_segment_[segment.value] = kNoLane;
   if (number == kNoLane) return;
   Lane& lane = lanes_[static_cast<std::size_t>(number)];
+  lane.short_unit = used_bytes < geometry_.segment_bytes;
   const bool was_front = !lane.segments.empty() && lane.segments.front().id == segment;
   std::erase_if(lane.segments, [segment](const Lane::Entry& entry) { return entry.id == segment; });
   if (!was_front || lane.segments.empty() || lane.segments.front().continued) return;
@@ -385,7 +388,12 @@ void RawBackend::start_unit(std::uint16_t directive) {
     auto updated = device.update_handles({&*pid, 1});
     if (updated) {
       ++unit_updates_;
-      if (placement_.metadata != directive) ++data_unit_updates_;
+      // One that was left part empty on purpose is in step.
+      const std::int32_t lane = lane_of(directive);
+      const bool on_purpose =
+          lane != kNoLane &&
+          std::exchange(lanes_[static_cast<std::size_t>(lane)].short_unit, false);
+      if (placement_.metadata != directive && !on_purpose) ++data_unit_updates_;
       return;
     }
     handles = fail(std::move(updated.error()));

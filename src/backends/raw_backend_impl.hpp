@@ -67,6 +67,7 @@ class RawBackend final : public Backend {
     };
     std::deque<Entry> segments;
     std::vector<IoRequest> waiting;
+    bool short_unit = false;  // the segment before left its unit part empty
   };
 
   RawBackend(const RawBackendOptions& options, RawDevice device)

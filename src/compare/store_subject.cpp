@@ -138,6 +138,7 @@ class StoreSubject final : public SubjectUnderTest {
                                                   cell_.neighbour_share) /
                        kNeighbourWrite * kNeighbourWrite;
     options.device_path = cell_.device;
+    options.segment_bytes = cell_.ru_bytes;  // without FDP, too
     options.capacity_bytes = std::min(
         static_cast<std::uint64_t>(static_cast<double>(device_->size_bytes()) * cell_.utilisation),
         device_->size_bytes() - neighbour_bytes_);

@@ -18,11 +18,9 @@ void account(Segment& segment, const Location& location, int sign) {
 }  // namespace
 
 double Context::age_of(std::uint32_t use) const {
-  const std::uint32_t now = uses.load(std::memory_order_relaxed);
-  const double keys_per_use =
-      static_cast<double>(keys_used.load(std::memory_order_relaxed)) / std::max(1U, now);
-  const std::uint32_t passed = now - use;  // numbers wrap around
-  return passed * keys_per_use / static_cast<double>(std::max<std::uint64_t>(live_objects, 1));
+  const auto now = static_cast<std::uint32_t>(keys_used.load(std::memory_order_relaxed));
+  const std::uint32_t passed = now - use;  // the clock's low half wraps around
+  return passed / static_cast<double>(std::max<std::uint64_t>(live_objects, 1));
 }
 
 EntryId Context::add_object(const Key& key, const ObjectState& state) {

@@ -26,6 +26,7 @@ namespace fdpstore::core {
 // Since open.
 struct Counters {
   std::atomic<std::uint64_t> stored_objects{0}, stored_bytes{0};
+  std::atomic<std::uint64_t> record_bytes{0};  // of stored objects: headers and whole blocks
   std::atomic<std::uint64_t> loaded_objects{0}, loaded_bytes{0};
   std::atomic<std::uint64_t> lookup_keys{0}, lookup_hits{0};
   std::atomic<std::uint64_t> deleted_objects{0};
@@ -70,12 +71,13 @@ struct Context {
   }
   static constexpr double kTicksPerSecond = 100;
 
-  // A lookup of `keys` keys, or a store that none announced. Any thread.
-  std::uint32_t begin_use(std::uint64_t keys) {
-    keys_used += keys;
-    return ++uses;
+  // Keys looked up, or stored without having been. Returns the clock's low half; never 0. Any
+  // thread.
+  std::uint32_t use_key() {
+    const auto now = static_cast<std::uint32_t>(++keys_used);
+    return now == 0 ? 1 : now;
   }
-  // Since use number `use`, in times the store has turned over.
+  // Since that moment of the clock, in times the store has turned over.
   [[nodiscard]] double age_of(std::uint32_t use) const;
 
   // The index and everything that is counted along with it.
@@ -101,9 +103,8 @@ struct Context {
   struct StreamLive {
     std::uint64_t objects = 0, bytes = 0;
   };
-  std::vector<StreamLive> streams_live;  // by stream number at store time
-  std::atomic<std::uint32_t> uses{1};    // 1: whatever was before
-  std::atomic<std::uint64_t> keys_used{1};
+  std::vector<StreamLive> streams_live;     // by stream number at store time
+  std::atomic<std::uint64_t> keys_used{1};  // a clock; 1: whatever was before
   std::uint64_t live_objects = 0;
   format::Uuid uuid{};
   std::uint64_t next_sequence = 1;  // of objects and deletes

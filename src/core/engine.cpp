@@ -178,7 +178,7 @@ void Engine::pump_puts() {
 bool Engine::pump_one_put(PutWork& work) {
   Context& context = *context_;
   if (context.index.find(work.key)) {
-    context.index.touch(work.key, context.begin_use(1));
+    context.index.touch(work.key, context.use_key());
     work.task->settle(completions_, work.index, KeyStatus::present);
     return true;
   }
@@ -214,7 +214,7 @@ bool Engine::pump_one_put(PutWork& work) {
   planned.sequence = context.next_sequence++;
   planned.stream = stream.value;
   planned.prompt = facts.prompt;
-  planned.last_use = facts.prompt.use != 0 ? facts.prompt.use : context.begin_use(1);
+  planned.last_use = facts.prompt.use != 0 ? facts.prompt.use : context.use_key();
   Append record;
   record.object = {.key = key,
                    .sequence = planned.sequence,
@@ -242,6 +242,7 @@ void Engine::put_done(const PutWork& work, const ObjectState& planned, Result<Pl
     context.add_object(work.key, state);
     ++context.counters.stored_objects;
     context.counters.stored_bytes += bytes;
+    context.counters.record_bytes += format::record_bytes(bytes);
     streams_[planned.stream].written_bytes += bytes;
     work.task->result.transferred_bytes += bytes;
   }

@@ -70,9 +70,8 @@ struct ObjectState {
   Location location;
   std::uint64_t sequence = 0;
   std::uint64_t checksum = 0;
-  std::uint32_t last_use =
-      0;                  // number of the lookup (LookupKey::use); 0: before the store was opened
-  std::uint8_t hits = 0;  // lookups since stored, saturating
+  std::uint32_t last_use = 0;  // when (LookupKey::use)
+  std::uint8_t hits = 0;       // lookups since stored, saturating
   std::uint16_t stream = 0;
   PromptFacts prompt;  // id, position, seen_in, reuse_class (turn is not kept, use is last_use)
 };

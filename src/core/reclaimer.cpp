@@ -14,6 +14,7 @@ constexpr std::size_t kRandomCandidates = 8;
 // After a start nothing is known of any segment: the oldest are looked at first.
 constexpr std::size_t kFirstLooks = 256;
 constexpr std::uint64_t kMaxMovesInFlight = 4;
+constexpr std::uint64_t kAheadSegments = 256;
 // Survivors are worth so many times the mean of what lies with them (measured: with less, the
 // budget goes to objects that are hardly better than new ones).
 constexpr double kSurvivorWorth = 3;
@@ -46,7 +47,8 @@ bool Reclaimer::wanted(bool stores_wait) const {
   const std::uint64_t free = context_.segments.available_segments();
   if (context_.segments.over_budget() || meta_.pressed()) return true;
   if (stores_wait) return free <= 2;
-  return context_.segments.total_segments() >= 16 && free <= 3;
+  // Ahead of need, where one segment more is a small part of all.
+  return context_.segments.total_segments() >= kAheadSegments && free <= 3;
 }
 
 void Reclaimer::queue_emptied() {
@@ -189,8 +191,11 @@ void Reclaimer::pick_survivors(Job& job) {
     if (entry->state.hits > 0) used.push_back({id, worth, entry->state.location.payload_bytes});
   }
   const double budget = policy_.reinsert_budget();
+  // All that is written beside the objects' own records counts: padding and metadata, too.
   const std::uint64_t stored = context_.counters.stored_bytes;
-  const std::uint64_t spent = context_.counters.reinserted_bytes;
+  const std::uint64_t spent =
+      context_.counters.host_written_bytes -
+      std::min<std::uint64_t>(context_.counters.record_bytes, context_.counters.host_written_bytes);
   auto credit = static_cast<std::uint64_t>(budget * static_cast<double>(stored));
   credit = credit > spent ? std::min(credit - spent, context_.segments.segment_bytes() / 2) : 0;
   std::ranges::stable_sort(used, std::greater{}, &Candidate::worth);

@@ -177,7 +177,8 @@ Result<TaskId> SegmentStore::submit_lookup(std::span<const KeyRef> keys, bool lo
     const auto scope = scopes.find(key);
     LookupKey seen;
     seen.chain = scopes.stable_hash();
-    if (use == 0 || seen.chain != chain) use = context.begin_use(0);
+    const std::uint32_t now_used = context.use_key();
+    if (use == 0 || seen.chain != chain) use = now_used;
     chain = seen.chain;
     seen.use = use;
     seen.digest = Scopes::digest(seen.chain, key.chunk_hash);
@@ -193,7 +194,6 @@ Result<TaskId> SegmentStore::submit_lookup(std::span<const KeyRef> keys, bool lo
     lineage.push_back(seen);
   }
   engine_->lineage().on_lookup(lineage, now_s);
-  context.keys_used += keys.size();
   context.counters.lookup_keys += keys.size();
   context.counters.lookup_hits += hits;
   const TaskId id = result.id;

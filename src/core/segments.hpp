@@ -50,6 +50,7 @@ struct Appending {
   bool summary_lost = false;       // one was not written: no footer, start-up will walk
   bool header_done = false;
   bool failed = false;        // a write failed: no more appends
+  bool filled = false;        // to its last block
   bool closing = false;       // summary and footer are being written
   std::uint32_t flushes = 0;  // in flight, for durability `device`
   // Acknowledgements that wait for the segment header, without which start-up sees nothing here.

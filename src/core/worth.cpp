@@ -7,7 +7,7 @@ namespace fdpstore::core {
 namespace {
 
 // Measured on prefix-structured traces: how much less objects behind a gap are worth.
-constexpr double kBehindGap = 0.3;
+constexpr double kBehindGap = 0.15;
 // A segment with more than this share locked gains too little when it is emptied.
 constexpr double kMaxLockedShare = 0.5;
 constexpr std::size_t kMaxGaps = 1U << 18;
@@ -50,8 +50,9 @@ double Worth::of(const Segment& segment) const {
 
 double Worth::cached(Segment& segment) const {
   const std::uint64_t now = context_.keys_used.load(std::memory_order_relaxed);
-  // A quarter of a segment's objects used meanwhile: it may have changed.
-  if (segment.worth_known_at == 0 || now - segment.worth_known_at > segment.entries.size() / 4) {
+  // A quarter of a segment's objects used meanwhile: it may have changed. Locks may end any time.
+  if (segment.worth_known_at == 0 || std::isinf(segment.worth) ||
+      now - segment.worth_known_at > segment.entries.size() / 4) {
     segment.worth = of(segment);
     segment.worth_known_at = now;
   }

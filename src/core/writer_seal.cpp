@@ -14,6 +14,8 @@ using format::kBlockBytes;
 namespace {
 
 constexpr std::uint64_t kPadBytes = 1U << 20;
+// What padding may cost where it is not needed: one part in so many.
+constexpr std::uint64_t kMaxPadParts = 256;
 
 // `bytes` made of as many times `block` as it takes.
 std::vector<iovec> repeated(std::span<std::byte> block, std::uint64_t bytes) {
@@ -106,10 +108,14 @@ void Writer::continue_sealing(Segment& segment) {
   }
   const std::uint64_t footer_at = grown ? end : context_.segments.segment_bytes() - kBlockBytes;
   const std::uint64_t pad = footer_at - end;
-  // The tail that was too short for another object is filled. A segment that ends early for another
-  // reason is not: the backend begins a fresh reclaim unit after it.
-  const bool fill = context_.backend.capabilities().must_fill && !appending.failed &&
-                    pad < 2 * format::record_bytes(context_.options.max_object_bytes);
+  // The tail that was too short for another object is filled, unless it is long and the backend can
+  // begin a fresh reclaim unit after it. One that ends early for another reason is not filled.
+  const Capabilities& can = context_.backend.capabilities();
+  const std::uint64_t longest = can.begins_units
+                                    ? context_.segments.segment_bytes() / kMaxPadParts
+                                    : 2 * format::record_bytes(context_.options.max_object_bytes);
+  const bool fill = can.must_fill && !appending.failed && pad <= longest;
+  appending.filled = fill;
   if (fill && pad > 0) {
     progress->zeros = Buffer(std::min(pad, kPadBytes));
     std::memset(progress->zeros.data(), 0, progress->zeros.span().size());
@@ -144,7 +150,8 @@ void Writer::sealed(Segment& segment, std::error_code error) {
     } else {
       context_.segments.mark_for_rewrite(segment);
     }
-    context_.backend.seal(segment.id, segment.end_bytes);
+    context_.backend.seal(segment.id, segment.appending->filled ? context_.segments.segment_bytes()
+                                                                : segment.end_bytes);
     segment.state = SegmentState::sealed;
     segment.appending.reset();
     segment.entries.shrink_to_fit();

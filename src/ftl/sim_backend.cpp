@@ -98,6 +98,7 @@ void SimBackend::set_limits() {
   capabilities_.fixed_size_segments = true;
   capabilities_.phantom_payload = !device_->parameters().keep_payload;
   capabilities_.must_fill = placed_;
+  capabilities_.begins_units = placed_;
   geometry_.align_bytes = kBlockBytes;
   geometry_.memory_align_bytes = 1;
   const std::uint64_t most = options_.max_transfer_bytes != 0
@@ -229,11 +230,12 @@ Result<void> SimBackend::reopen(SegmentId segment, const SegmentUse& use) {
   return {};
 }
 
-void SimBackend::seal(SegmentId segment, std::uint64_t /*used_bytes*/) {
+void SimBackend::seal(SegmentId segment, std::uint64_t used_bytes) {
   const std::int32_t number = lane_by_segment_[segment.value];
   lane_by_segment_[segment.value] = kNoLane;
   if (number == kNoLane) return;
   Lane& lane = lanes_[static_cast<std::size_t>(number)];
+  lane.short_unit = used_bytes < geometry_.segment_bytes;
   const bool was_front = !lane.segments.empty() && lane.segments.front().id == segment;
   std::erase_if(lane.segments, [segment](const Lane::Entry& entry) { return entry.id == segment; });
   if (!was_front || lane.segments.empty() || lane.segments.front().continued) return;
@@ -246,7 +248,8 @@ void SimBackend::seal(SegmentId segment, std::uint64_t /*used_bytes*/) {
 void SimBackend::start_unit(std::uint32_t handle, bool data) {
   if (device_->available_bytes(handle) == geometry_.unit_bytes) return;
   pass(device_->update_handle(handle));
-  if (data) ++data_unit_updates_;
+  // One that was left part empty on purpose is in step.
+  if (data && !std::exchange(lanes_[handle].short_unit, false)) ++data_unit_updates_;
 }
 
 std::vector<std::string> SimBackend::warnings() const {

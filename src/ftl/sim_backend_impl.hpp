@@ -51,6 +51,7 @@ class SimBackend final : public Backend {
     };
     std::deque<Entry> segments;
     std::vector<IoRequest> waiting;
+    bool short_unit = false;  // the segment before left its unit part empty
   };
   struct Done {
     double time_s = 0;
