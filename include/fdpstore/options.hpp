@@ -37,7 +37,7 @@ struct Options {
   std::vector<std::uint32_t> fdp_metadata_ruh_ids = {};
   std::uint64_t max_transfer_bytes = 0;  // device: of one command, at most; 0: what it can
   std::uint64_t max_object_bytes = 64ULL << 20;
-  std::string policy = "separated";  // name of a shipped policy, or path of a policy file
+  std::string policy = "lifetime";  // name of a shipped policy, or path of a policy file
   WriteMode write_mode = WriteMode::automatic;
   Strictness placement = Strictness::prefer;
   Durability durability = Durability::process;

@@ -94,7 +94,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--keep", action="store_true", help="go on with the store of an earlier run, not a new one"
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument(
+        "--no-compare",
+        action="store_true",
+        help="leave out the comparison of placement policies on a simulated SSD",
+    )
     hidden = argparse.SUPPRESS
+    parser.add_argument("--compare-out", type=Path, help=hidden)  # where the comparison goes
     parser.add_argument("--adapter-json", help=hidden)  # another L2 adapter; {path} is replaced
     parser.add_argument("--command", default="fdpstore", help=hidden)  # how to call the CLI
     parser.add_argument("--check", action="store_true", help=hidden)  # check options, do nothing
@@ -343,7 +349,18 @@ def run(args: argparse.Namespace) -> int:
         print(render(report, args.command))
     for problem in report["problems"]:
         print(f"FAILED: {problem}", file=sys.stderr)
-    return 1 if report["problems"] else 0
+    if report["problems"]:
+        return 1
+    if args.compare_out is None or args.no_compare or args.json:
+        return 0
+    return compare_policies(args)
+
+
+def compare_policies(args: argparse.Namespace) -> int:
+    """Which placement policy costs how much, on a simulated SSD; ends by naming its report."""
+    print("\nComparing placement policies on a simulated SSD …", flush=True)
+    command = [args.command, "compare", "--quick", "--out", str(args.compare_out)]
+    return subprocess.run(command, check=False).returncode
 
 
 def find_problems(report: dict[str, Any]) -> list[str]:

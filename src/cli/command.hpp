@@ -48,7 +48,8 @@ struct Command {
   int (*run)(const Command& command, const Arguments& arguments);
 };
 
-extern const Command kInfo, kList, kStat, kFsck, kConfigure, kFormat, kPolicies, kGenTrace, kTrace;
+extern const Command kInfo, kList, kStat, kFsck, kConfigure, kFormat, kPolicies, kGenTrace, kTrace,
+    kCompare;
 
 // The arguments of a command by name. `positional` names the one that needs no flag, or is empty.
 // Prints the help and returns nothing when --help is among them; `visible` gets --help added.

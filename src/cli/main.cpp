@@ -14,7 +14,7 @@ namespace fdpstore::cli {
 namespace {
 
 constexpr std::array kCommands{&kInfo, &kConfigure, &kFormat,   &kStat, &kList,
-                               &kFsck, &kPolicies,  &kGenTrace, &kTrace};
+                               &kFsck, &kPolicies,  &kGenTrace, &kTrace, &kCompare};
 
 std::string command_list() {
   std::string text;

@@ -181,7 +181,7 @@ int run(const Command& command, const Arguments& arguments) {
   std::string policy;
   visible.add_options()("segments", "show every segment, however many there are")(
       "policy", po::value(&policy)->value_name("NAME"),
-      "names the streams of a store that is not open (default: separated)")(
+      "names the streams of a store that is not open (default: lifetime)")(
       "json", "print one JSON object, with all segments");
   const auto values = read_path_arguments(command, arguments, visible);
   if (!values) return kExitOk;

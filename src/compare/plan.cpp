@@ -163,6 +163,7 @@ fdpstore::Result<std::vector<Cell>> plan(const Wanted& wanted, const PreparedTra
           base.ruhs = wanted.ruhs;
           base.neighbour_share = wanted.neighbour_share;
           base.device = wanted.device;
+          base.may_destroy = wanted.may_destroy;
           if (ftl::is_sim_uri(wanted.device)) {
             auto made = make_device(base, wanted, unit, trace.max_object_bytes);
             if (!made) return fail(std::move(made.error()));

@@ -27,6 +27,7 @@ struct Wanted {
   bool baselines = true;        // slots and LRU
   bool oracle = false;          // a policy that knows the future
   std::string device = "sim:";  // further parameters of the simulated one, or a path
+  bool may_destroy = false;     // the content of that device
 };
 
 [[nodiscard]] fdpstore::Result<std::vector<Cell>> plan(const Wanted& wanted,

@@ -37,6 +37,7 @@ struct Cell {
   std::uint32_t ruhs = 8;
   double neighbour_share = 0;  // of the device, overwritten at random 4 KiB by somebody else
   std::string device;          // URI or path it ran on
+  bool may_destroy = false;    // a device's content, to make the store on it
 };
 
 // A stretch of writing, for the way to steady state.

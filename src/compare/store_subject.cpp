@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <boost/filesystem/operations.hpp>
 
 #include "compare/oracle.hpp"
 #include "compare/simulated.hpp"
@@ -23,7 +24,10 @@ constexpr std::uint64_t kNeighbourWrite = 4096;
 class StoreSubject final : public SubjectUnderTest {
  public:
   explicit StoreSubject(const Cell& cell) : cell_(cell), random_(0x9E3779B97F4A7C15ULL) {}
-  ~StoreSubject() override { store_.reset(); }
+  ~StoreSubject() override {
+    store_.reset();
+    remove_directory();
+  }
 
   fdpstore::Result<void> open(std::uint64_t max_object_bytes) {
     Options options;
@@ -150,17 +154,36 @@ class StoreSubject final : public SubjectUnderTest {
     return {};
   }
 
+  // A store of its own for each cell: in a directory that is removed afterwards, or on a device
+  // whose content may go.
   fdpstore::Result<void> open_real(Options& options) {
     auto path = probe_path(cell_.device);
     if (!path) return fail(std::move(path.error()));
-    const bool directory = path->kind == "directory" || path->kind == "missing";
-    (directory ? options.base_path : options.device_path) = cell_.device;
     options.capacity_bytes = cell_.capacity_bytes;
     if (cell_.mode == "no_fdp") options.write_mode = WriteMode::plain;
+    if (path->kind == "directory") {
+      directory_ = cell_.device + "/fdpstore-compare.tmp";
+      options.base_path = directory_;
+      remove_directory();
+    } else {
+      options.device_path = cell_.device;
+      if (!cell_.may_destroy) {
+        return fail(Errc::invalid_option,
+                    fmt::format("{}: comparing on a device destroys what is on it; say --destroy, "
+                                "or name a directory",
+                                cell_.device));
+      }
+      if (auto blank = format_device(options, true); !blank) return blank;
+    }
     auto opened = open_store(options);
     if (!opened) return fail(std::move(opened.error()));
     store_ = std::move(*opened);
     return {};
+  }
+
+  void remove_directory() const {
+    boost::system::error_code ignored;
+    if (!directory_.empty()) boost::filesystem::remove_all(directory_, ignored);
   }
 
   // Keys of 32 bytes, as LMCache's.
@@ -246,6 +269,7 @@ class StoreSubject final : public SubjectUnderTest {
   std::uint64_t neighbour_bytes_ = 0;
   std::uint64_t random_;
   std::string no_counts_;
+  std::string directory_;  // ours, of this cell
   std::vector<std::byte> hashes_, memory_;
   std::vector<KeyRef> keys_, locked_;
 };

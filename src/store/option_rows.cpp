@@ -158,7 +158,7 @@ const std::array kRows{
               &Options::fdp_metadata_ruh_ids},
     OptionRow{{.name = "policy",
                .type = text,
-               .default_value = "separated",
+               .default_value = "lifetime",
                .help = "Which object goes to which stream: a shipped policy (`fdpstore policies` "
                        "lists them), or the path of a policy file."},
               &Options::policy},

@@ -144,3 +144,6 @@ def test_the_script_itself(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "0 wrong chunks" in done.stdout
     assert Path(tmp_path / "q" / "segment").is_dir()
+    assert "total WA" in done.stdout
+    report = done.stdout.strip().splitlines()[-1].removeprefix("Report: ")
+    assert "<svg" in (tmp_path / report).read_text() or "<script" in (tmp_path / report).read_text()

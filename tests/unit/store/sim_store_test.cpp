@@ -84,7 +84,7 @@ class SimStore : public ::testing::Test {
 };
 
 TEST_F(SimStore, SegmentsOfAFullDeviceAreNeverCopied) {
-  churn("sim:capacity=64M,ru=2M,name=sim-store-1", "separated", 8);
+  churn("sim:capacity=64M,ru=2M,map=4K,name=sim-store-1", "separated", 8);
   EXPECT_GT(counters_.host_bytes, 8 * (64ULL << 20));
   // Metadata alone may leave a unit here and there.
   EXPECT_LT(counters_.amplification(), 1.005);
