@@ -95,6 +95,14 @@ struct ExistingSegment {
 inline constexpr std::size_t kSuperblockCopies = 2;
 inline constexpr std::size_t kSuperblockBytes = 4096;
 
+// What a device says that it has written since it was made, as in NVMe's FDP statistics log. All of
+// the endurance group counts, whoever wrote.
+struct DeviceStatistics {
+  std::uint64_t host_written_bytes = 0;   // HBMW
+  std::uint64_t media_written_bytes = 0;  // MBMW
+  std::uint64_t media_erased_bytes = 0;   // MBE
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -108,6 +116,8 @@ class Backend {
   [[nodiscard]] virtual std::vector<std::string> warnings() const { return {}; }
   // Time as it passes for this medium.
   [[nodiscard]] virtual const Clock& clock() const { return steady_clock(); }
+  // Errc::unsupported, with the reason, where the medium does not count.
+  [[nodiscard]] virtual Result<DeviceStatistics> statistics() const;
   // For messages: the directory, device or URI.
   [[nodiscard]] virtual std::string describe() const = 0;
 

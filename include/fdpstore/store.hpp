@@ -132,8 +132,11 @@ struct StoreInfo {
   std::uint64_t damaged_objects = 0;  // failed their checks since open
   std::uint64_t failed_puts = 0, failed_gets = 0;
   std::uint64_t host_written_bytes = 0;  // everything we wrote: host WA = this / stored_bytes
-  double open_seconds = 0;               // time recovery took
-  bool clean_start = false;              // the last close was clean
+  // By the device's own count, all of its endurance group, since open; absent: device_reason.
+  std::optional<std::uint64_t> device_host_bytes, device_media_bytes;
+  std::string device_reason;
+  double open_seconds = 0;   // time recovery took
+  bool clean_start = false;  // the last close was clean
 };
 
 struct StoreStatus {

@@ -447,6 +447,17 @@ std::vector<io::FdpEvent> RawBackend::read_events() const {
   return events ? std::move(*events) : std::vector<io::FdpEvent>();
 }
 
+Result<DeviceStatistics> RawBackend::statistics() const {
+  if (!device_.nvme_device() || !device_.nvme()) {
+    return fail(Errc::unsupported, describe() + " is no NVMe namespace that can be asked");
+  }
+  const auto log = device_.nvme_device()->fdp_statistics(device_.nvme()->identity.endurance_group);
+  if (!log) return fail(log.error());
+  return DeviceStatistics{.host_written_bytes = log->host_written_bytes,
+                          .media_written_bytes = log->media_written_bytes,
+                          .media_erased_bytes = log->media_erased_bytes};
+}
+
 std::vector<std::string> RawBackend::warnings() const {
   std::vector<std::string> out = device_.warnings();
   if (geometry_.unit_bytes != 0 && geometry_.segment_bytes % geometry_.unit_bytes != 0) {

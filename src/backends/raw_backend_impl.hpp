@@ -23,6 +23,7 @@ class RawBackend final : public Backend {
   const Capabilities& capabilities() const override { return capabilities_; }
   EffectivePlacement effective_placement() const override { return placement_.effective; }
   std::vector<std::string> warnings() const override;
+  Result<DeviceStatistics> statistics() const override;
   std::string describe() const override { return device_.path(); }
 
   Result<void> read_superblock(std::size_t copy, std::span<std::byte> out) override;

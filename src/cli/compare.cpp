@@ -71,7 +71,8 @@ void add_options(po::options_description& visible) {
   };
   visible.add_options()(
       "trace", po::value<std::vector<std::string>>()->composing()->value_name("TRACE"),
-      "a file, or gen:RECIPE[,parameter=value…] (fdpstore gen-trace --help); may be "
+      "a file, or gen:RECIPE[,parameter=value…] (fdpstore gen-trace --help), or several of them "
+      "with ';' between, for a load that changes; may be "
       "repeated. Default: chat, rag, and both mixes of nine workers")(
       "object-bytes", text("SIZE", ""), "of each object of a trace file (default 1MiB)")(
       "policy", text("LIST", "lifetime,separated,tenant"),

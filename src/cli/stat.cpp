@@ -71,6 +71,15 @@ void print_since_open(Facts& facts, const json::object& status) {
                                      static_cast<double>(written) / static_cast<double>(stored),
                                      size_text(written)));
   }
+  if (!status.at("device_waf").is_null()) {
+    facts.add("Device WA",
+              fmt::format("{:.3f}: by its own count {} of media for {} from hosts, all of its "
+                          "endurance group",
+                          status.at("device_waf").to_number<double>(),
+                          size(status, "device_media_bytes"), size(status, "device_host_bytes")));
+  } else if (status.at("device_host_bytes").is_null()) {
+    facts.add("Device WA", "not known: " + text(status, "device_reason"));
+  }
 }
 
 void print_facts(const json::object& status) {

@@ -80,6 +80,11 @@ class Engine {
     std::uint64_t written_bytes = 0;
   };
   [[nodiscard]] const std::vector<StreamCounts>& streams() const { return streams_; }
+  // As the device counted when the store was opened.
+  [[nodiscard]] const Result<DeviceStatistics>& first_statistics() const {
+    return first_statistics_;
+  }
+  [[nodiscard]] Result<DeviceStatistics> statistics() const { return backend_->statistics(); }
   [[nodiscard]] bool clean_start() const { return clean_start_; }
   [[nodiscard]] double open_seconds() const { return open_seconds_; }
 
@@ -142,6 +147,7 @@ class Engine {
   std::vector<CheckFinding> findings_;
   std::uint32_t data_handles_ = 1;
   bool clean_start_ = false;
+  Result<DeviceStatistics> first_statistics_;
   double open_seconds_ = 0;
 
   std::deque<PutWork> waiting_puts_;

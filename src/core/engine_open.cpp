@@ -20,6 +20,7 @@ Result<void> Engine::start() {
 Result<void> Engine::open_on_thread() {
   const auto begin = std::chrono::steady_clock::now();
   bool created = false;
+  first_statistics_ = backend_->statistics();
   auto superblock = read_superblock(created);
   if (!superblock) return fail(std::move(superblock.error()));
   superblock_ = *superblock;

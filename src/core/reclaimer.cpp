@@ -190,21 +190,28 @@ void Reclaimer::pick_survivors(Job& job) {
     ++live;
     if (entry->state.hits > 0) used.push_back({id, worth, entry->state.location.payload_bytes});
   }
-  const double budget = policy_.reinsert_budget();
-  // All that is written beside the objects' own records counts: padding and metadata, too.
-  const std::uint64_t stored = context_.counters.stored_bytes;
-  const std::uint64_t spent =
-      context_.counters.host_written_bytes -
-      std::min<std::uint64_t>(context_.counters.record_bytes, context_.counters.host_written_bytes);
-  auto credit = static_cast<std::uint64_t>(budget * static_cast<double>(stored));
-  credit = credit > spent ? std::min(credit - spent, context_.segments.segment_bytes() / 2) : 0;
+  double credit = earn_credit();
   std::ranges::stable_sort(used, std::greater{}, &Candidate::worth);
   for (const Candidate& candidate : used) {
     const bool outstanding = candidate.worth * static_cast<double>(live) > kSurvivorWorth * sum;
-    if (!outstanding || candidate.bytes > credit) break;
-    credit -= candidate.bytes;
+    if (!outstanding || static_cast<double>(candidate.bytes) > credit) break;
+    credit -= static_cast<double>(candidate.bytes);
     job.survivors.push_back(candidate.id);
   }
+}
+
+// All that is written beside the objects' own records counts against the budget: padding and
+// metadata, too. What is left over is kept for half a segment at most, so that no stretch of time
+// pays for another one's savings.
+double Reclaimer::earn_credit() {
+  const auto stored = static_cast<double>(context_.counters.stored_bytes);
+  const auto beside = static_cast<double>(context_.counters.host_written_bytes) -
+                      static_cast<double>(context_.counters.record_bytes);
+  credit_ += policy_.reinsert_budget() * (stored - stored_before_) - (beside - beside_before_);
+  credit_ = std::min(credit_, static_cast<double>(context_.segments.segment_bytes()) / 2);
+  stored_before_ = stored;
+  beside_before_ = beside;
+  return credit_;
 }
 
 void Reclaimer::work() {

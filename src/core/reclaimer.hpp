@@ -49,6 +49,7 @@ class Reclaimer {
   [[nodiscard]] Segment* least_worth(const std::vector<Segment*>& candidates);
   void begin(Segment& victim);
   void pick_survivors(Job& job);
+  [[nodiscard]] double earn_credit();
   void work();
   void move_next();
   void moved(EntryId id, const Key& key, const Location& from, Result<Placed> placed);
@@ -66,6 +67,8 @@ class Reclaimer {
   std::deque<SegmentId> queue_;  // to be emptied next: without live objects, or of a dying prompt
   std::uint64_t moving_ = 0;     // survivors in flight
   std::uint64_t freeing_ = 0;
+  // Bytes that may be written beside the objects' own records, and what it was worked out from.
+  double credit_ = 0, stored_before_ = 0, beside_before_ = 0;
   bool stuck_ = false;
   bool stopping_ = false;
 };

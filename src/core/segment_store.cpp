@@ -45,6 +45,7 @@ class SegmentStore final : public Store {
   SegmentStore() = default;
   Context& context() { return engine_->context(); }
   void fill_info(StoreInfo& info);
+  void fill_device(StoreInfo& info);
   void fill_segments(StoreStatus& status);
   void fill_salts(StoreStatus& status);
 
@@ -338,8 +339,20 @@ void SegmentStore::fill_info(StoreInfo& info) {
   info.failed_puts = counters.failed_puts;
   info.failed_gets = counters.failed_gets;
   info.host_written_bytes = counters.host_written_bytes;
+  fill_device(info);
   info.open_seconds = engine_->open_seconds();
   info.clean_start = engine_->clean_start();
+}
+
+void SegmentStore::fill_device(StoreInfo& info) {
+  const auto& before = engine_->first_statistics();
+  const auto now = engine_->statistics();
+  if (!before || !now) {
+    info.device_reason = (before ? now : before).error().message();
+    return;
+  }
+  info.device_host_bytes = now->host_written_bytes - before->host_written_bytes;
+  info.device_media_bytes = now->media_written_bytes - before->media_written_bytes;
 }
 
 void SegmentStore::fill_salts(StoreStatus& status) {

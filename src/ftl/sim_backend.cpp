@@ -252,6 +252,13 @@ void SimBackend::start_unit(std::uint32_t handle, bool data) {
   if (data && !std::exchange(lanes_[handle].short_unit, false)) ++data_unit_updates_;
 }
 
+Result<DeviceStatistics> SimBackend::statistics() const {
+  const FtlCounters counters = device_->counters();
+  return DeviceStatistics{.host_written_bytes = counters.host_bytes,
+                          .media_written_bytes = counters.media_bytes,
+                          .media_erased_bytes = counters.erased_bytes};
+}
+
 std::vector<std::string> SimBackend::warnings() const {
   std::vector<std::string> out;
   if (geometry_.unit_bytes != 0 && geometry_.segment_bytes % geometry_.unit_bytes != 0) {

@@ -26,6 +26,7 @@ class SimBackend final : public Backend {
   EffectivePlacement effective_placement() const override { return placement_; }
   std::vector<std::string> warnings() const override;
   const Clock& clock() const override { return device_->clock(); }
+  Result<DeviceStatistics> statistics() const override;
   std::string describe() const override { return device_->uri(); }
 
   Result<void> read_superblock(std::size_t copy, std::span<std::byte> out) override;

@@ -24,6 +24,19 @@ json::object to_object(const EffectivePlacement& placement) {
   };
 }
 
+json::value number_or_null(const std::optional<std::uint64_t>& number) {
+  return number ? json::value(*number) : json::value(nullptr);
+}
+
+// Media by host bytes; null when the device does not count, or has written nothing.
+json::value device_waf(const StoreInfo& info) {
+  if (!info.device_host_bytes || !info.device_media_bytes || *info.device_host_bytes == 0) {
+    return nullptr;
+  }
+  return static_cast<double>(*info.device_media_bytes) /
+         static_cast<double>(*info.device_host_bytes);
+}
+
 json::object to_object(const StoreInfo& info) {
   return {
       {"path", store::valid_utf8(info.path)},
@@ -59,6 +72,10 @@ json::object to_object(const StoreInfo& info) {
       {"failed_puts", info.failed_puts},
       {"failed_gets", info.failed_gets},
       {"host_written_bytes", info.host_written_bytes},
+      {"device_host_bytes", number_or_null(info.device_host_bytes)},
+      {"device_media_bytes", number_or_null(info.device_media_bytes)},
+      {"device_waf", device_waf(info)},
+      {"device_reason", store::valid_utf8(info.device_reason)},
       {"open_seconds", info.open_seconds},
       {"clean_start", info.clean_start},
   };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
+#include <iterator>
 #include <limits>
 
 #include <fmt/format.h>
@@ -116,7 +117,44 @@ Result<Trace> read_trace(const std::string& path, const ReadOptions& options) {
   return trace;
 }
 
+namespace {
+
+// `more` goes on where `trace` ends: keys, scopes and times of its own.
+Result<void> append(Trace& trace, Trace more) {
+  const std::size_t scopes = trace.scopes.size();
+  if (scopes + more.scopes.size() > UINT16_MAX) {
+    return fail(Errc::invalid_argument, fmt::format("{} and {} together have more than {} scopes",
+                                                    trace.name, more.name, UINT16_MAX));
+  }
+  const double end_s = trace.ops.empty() ? 0 : trace.ops.back().time_s;
+  const std::uint64_t keys = trace.keys.size();
+  for (Op& op : more.ops) {
+    op.time_s += end_s;
+    op.scope = static_cast<std::uint16_t>(op.scope + scopes);
+    op.first_key += keys;
+    trace.ops.push_back(op);
+  }
+  std::ranges::move(more.scopes, std::back_inserter(trace.scopes));
+  std::ranges::move(more.notes, std::back_inserter(trace.notes));
+  trace.keys.insert(trace.keys.end(), more.keys.begin(), more.keys.end());
+  trace.name += " then " + more.name;
+  trace.origin += " then " + more.origin;
+  return {};
+}
+
+}  // namespace
+
 Result<Trace> open_trace(const std::string& spec, const ReadOptions& options) {
+  if (const std::size_t end = spec.find(';'); end != std::string::npos) {
+    auto first = open_trace(spec.substr(0, end), options);
+    if (!first) return first;
+    auto rest = open_trace(spec.substr(end + 1), options);
+    if (!rest) return rest;
+    if (auto appended = append(*first, std::move(*rest)); !appended) {
+      return fail(std::move(appended.error()));
+    }
+    return first;
+  }
   if (!spec.starts_with(kGeneratorPrefix)) return read_trace(spec, options);
   auto recipe = parse_recipe(std::string_view(spec).substr(kGeneratorPrefix.size()));
   if (!recipe) return fail(std::move(recipe.error()));

@@ -33,7 +33,8 @@ struct ReadOptions {
 // What the file is, is told by its content. Ops out of order are sorted, and `notes` says so.
 [[nodiscard]] Result<Trace> read_trace(const std::string& path, const ReadOptions& options = {});
 
-// A path, or gen:RECIPE[,parameter=value…] (recipe.hpp).
+// A path, or gen:RECIPE[,parameter=value…] (recipe.hpp); several, one after the other in time, with
+// ';' between them: a load that changes.
 [[nodiscard]] Result<Trace> open_trace(const std::string& spec, const ReadOptions& options = {});
 
 // As Mooncake JSONL, one op a line, times to the microsecond. Replaces the file, as a whole.

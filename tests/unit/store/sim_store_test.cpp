@@ -1,6 +1,8 @@
 // Stores on simulated devices: what the options refuse, and what the device then sees of the store.
 #include <gtest/gtest.h>
 
+#include <boost/json/parse.hpp>
+
 #include <string>
 #include <vector>
 
@@ -79,9 +81,22 @@ class SimStore : public ::testing::Test {
       if (n % 7 == 0) (void)(*store)->erase({&item.key, 1});
     }
     counters_ = device->counters();
+    status_ = (*store)->status();
   }
   ftl::FtlCounters counters_;
+  StoreStatus status_;
 };
+
+TEST_F(SimStore, StatusSaysWhatTheDeviceCountedSinceOpen) {
+  churn("sim:capacity=64M,ru=2M,map=4K,name=sim-store-2", "separated", 2);
+  ASSERT_TRUE(status_.info.device_host_bytes && status_.info.device_media_bytes);
+  EXPECT_NEAR(static_cast<double>(*status_.info.device_host_bytes),
+              static_cast<double>(counters_.host_bytes), 64 << 10);
+  EXPECT_GE(*status_.info.device_media_bytes + (64 << 10), *status_.info.device_host_bytes);
+  const auto report = boost::json::parse(to_json(status_)).as_object();
+  EXPECT_NEAR(report.at("device_waf").as_double(), 1.0, 0.01);
+  EXPECT_EQ(report.at("device_reason").as_string(), "");
+}
 
 TEST_F(SimStore, SegmentsOfAFullDeviceAreNeverCopied) {
   churn("sim:capacity=64M,ru=2M,map=4K,name=sim-store-1", "separated", 8);
