@@ -34,13 +34,13 @@ ReuseModel::ReuseModel()
 }
 
 std::uint16_t ReuseModel::class_of(const Place& place) {
-  auto owner = owners_.find(place.chain);
-  if (owner == owners_.end()) {
-    // The last number is everybody's for whom there is none left.
-    const auto number =
-        static_cast<std::uint8_t>(std::min<std::size_t>(owners_.size(), kOwners - 1));
-    if (owners_.size() >= kOwners * 4) owners_.erase(owners_.begin());
-    owner = owners_.emplace(place.chain, number).first;
+  // First come, first served; the last number is everybody's for whom there is none left.
+  std::uint32_t number = kOwners - 1;
+  if (const auto owner = owners_.find(place.chain); owner != owners_.end()) {
+    number = owner->second;
+  } else if (owners_.size() < kOwners - 1) {
+    number = static_cast<std::uint32_t>(owners_.size());
+    owners_.emplace(place.chain, static_cast<std::uint8_t>(number));
   }
   std::uint32_t begin = 3;  // new behind a shorter known part
   if (place.known <= 1) {
@@ -53,8 +53,7 @@ std::uint16_t ReuseModel::class_of(const Place& place) {
   const std::uint32_t last = place.index + 1 == place.keys ? 1 : 0;
   const std::uint32_t length =
       std::min<std::uint32_t>(kLengths, static_cast<std::uint32_t>(std::bit_width(place.keys))) - 1;
-  return static_cast<std::uint16_t>(1 + (owner->second * kKinds + begin * 2 + last) * kLengths +
-                                    length);
+  return static_cast<std::uint16_t>(1 + (number * kKinds + begin * 2 + last) * kLengths + length);
 }
 
 void ReuseModel::used(std::uint64_t digest, std::uint16_t reuse_class, std::uint32_t uses) {
