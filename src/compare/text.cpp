@@ -184,9 +184,6 @@ std::string store_name(const Cell& cell) {
     case Subject::fdpstore: break;
   }
   std::string_view name = cell.policy;
-  if (const auto slash = name.rfind('/'); slash != std::string_view::npos) {
-    name.remove_prefix(slash + 1);
-  }
   if (name.ends_with(".policy")) name.remove_suffix(std::string_view(".policy").size());
   return name.empty() ? "fdpstore" : printable(name);
 }

@@ -32,7 +32,8 @@ namespace fdpstore::compare {
 [[nodiscard]] std::string ratio_text(double ratio);        // "1.02"
 [[nodiscard]] std::string list_text(const std::vector<std::string>& names);  // "a, b and c"
 
-// "lifetime", "slots by tenant", "LRU": printable.
+// "lifetime", "slots by tenant", "LRU": printable. A policy file keeps its folders: two may share a
+// name.
 [[nodiscard]] std::string store_name(const Cell& cell);
 // The same and the mode, where it is not the one the store is for: "lifetime (no_fdp)".
 [[nodiscard]] std::string cell_label(const Cell& cell);

@@ -36,7 +36,7 @@ inline std::vector<Shape> ten_shapes() {
 
 inline Result result_of(const Shape& shape, const Cell& setting) {
   const bool lru = shape.subject == Subject::lru;
-  const double growth = std::sqrt(std::max(setting.capacity_share, 0.01) / 0.10);
+  const double growth = std::pow(std::max(setting.capacity_share, 0.01) / 0.10, 0.3);
   const double finer = setting.ru_bytes * 200 < setting.capacity_bytes ? 0.4 : 1.0;
   Result r;
   r.cell = setting;

@@ -56,7 +56,7 @@ TEST(CompareText, LabelsTellStoreAndUnusualMode) {
   EXPECT_EQ(label(Subject::fdpstore, "lifetime", "separated"), "lifetime");
   EXPECT_EQ(label(Subject::fdpstore, "lifetime", "no_fdp"), "lifetime (no_fdp)");
   EXPECT_EQ(label(Subject::fdpstore, "mixed", "mixed"), "mixed");
-  EXPECT_EQ(label(Subject::fdpstore, "/a/b/mine.policy", "separated"), "mine");
+  EXPECT_EQ(label(Subject::fdpstore, "/a/b/mine.policy", "separated"), "/a/b/mine");
   EXPECT_EQ(label(Subject::slots, "", "no_fdp"), "slots");
   EXPECT_EQ(label(Subject::slots_tenant, "", "separated"), "slots by tenant");
   EXPECT_EQ(label(Subject::lru, "", "no_fdp"), "LRU");
