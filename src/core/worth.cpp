@@ -60,6 +60,7 @@ double Worth::cached(Segment& segment) const {
 }
 
 void Worth::note_gap(const ObjectState& state) {
+  if (state.last_use == 0) return;  // not looked up since the start: by which lookup is not known
   if (gaps_.size() >= kMaxGaps) {
     boost::unordered::erase_if(
         gaps_, [this](const auto& gap) { return context_.age_of(gap.first) > kOldGap; });
