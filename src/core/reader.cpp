@@ -15,7 +15,7 @@ struct Reader::Load {
   std::uint64_t segment_sequence = 0;
   std::span<std::byte> out;
   Done done;
-  Buffer header;  // without checksums the header has to say whose payload this is
+  Buffer header;  // where there is nothing to check the payload by: says whose it is
   Buffer bounce;  // the whole payload, where `out` cannot be read into
   Buffer tail;    // its last block, where only that does not fit
 };
@@ -42,11 +42,11 @@ void Reader::load(const Key& key, const ObjectState& state, std::span<std::byte>
 
 std::vector<iovec> Reader::plan(Load& load) const {
   std::vector<iovec> spans;
-  if (!context_.options.checksum || load.state.checksum == 0) {
+  const std::span<std::byte> out = load.out;
+  if (!context_.options.checksum || load.state.checksum == 0 || out.data() == nullptr) {
     load.header = Buffer(kBlockBytes);
     spans.push_back({load.header.data(), kBlockBytes});
   }
-  const std::span<std::byte> out = load.out;
   if (out.data() == nullptr) {  // a phantom
     spans.push_back({nullptr, format::round_up_block(out.size())});
     return spans;

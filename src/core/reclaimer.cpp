@@ -259,7 +259,9 @@ void Reclaimer::move_next() {
   job.survivors.pop_front();
   ++moving_;
   const std::uint64_t bytes = entry->state.location.payload_bytes;
-  const bool phantom = context_.backend.capabilities().phantom_payload;
+  // One without a checksum, where bytes have one.
+  const bool phantom = context_.backend.capabilities().phantom_payload &&
+                       context_.options.checksum && entry->state.checksum == 0;
   auto buffer = phantom ? nullptr : std::make_shared<Buffer>(bytes);
   const std::span<std::byte> payload(phantom ? nullptr : buffer->data(), bytes);
   reader_.load(entry->key, entry->state, payload,

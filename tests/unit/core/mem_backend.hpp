@@ -54,6 +54,8 @@ class MemBackend final : public Backend {
   struct Config {
     bool fixed_size = true;
     bool must_fill = false;
+    bool begins_units = false;
+    bool phantoms = false;  // spans may have no address: a write clears, a read leaves alone
     std::uint32_t max_transfer = 1U << 20;
     std::uint32_t handles = 4;
     std::uint32_t memory_align = 1;
@@ -74,6 +76,8 @@ class MemBackend final : public Backend {
     geometry_.handles = config_.handles;
     capabilities_.fixed_size_segments = config_.fixed_size;
     capabilities_.must_fill = config_.must_fill;
+    capabilities_.begins_units = config_.begins_units;
+    capabilities_.phantom_payload = config_.phantoms;
   }
 
   const Geometry& geometry() const override { return geometry_; }
@@ -179,11 +183,17 @@ class MemBackend final : public Backend {
           return std::make_error_code(std::errc::file_too_large);
         }
         if (bytes.size() < at + span.iov_len) bytes.resize(at + span.iov_len);
-        std::memcpy(bytes.data() + at, span.iov_base, span.iov_len);
+        if (span.iov_base == nullptr) {
+          std::memset(bytes.data() + at, 0, span.iov_len);
+        } else {
+          std::memcpy(bytes.data() + at, span.iov_base, span.iov_len);
+        }
         count_blocks(request.segment, at, span.iov_len);
       } else if (request.op == IoOp::read) {
         if (at + span.iov_len > bytes.size()) return std::make_error_code(std::errc::io_error);
-        std::memcpy(span.iov_base, bytes.data() + at, span.iov_len);
+        if (span.iov_base != nullptr) {
+          std::memcpy(span.iov_base, bytes.data() + at, span.iov_len);
+        }
       }
       at += span.iov_len;
     }
