@@ -201,14 +201,15 @@ void Reclaimer::pick_survivors(Job& job) {
 }
 
 // All that is written beside the objects' own records counts against the budget: padding and
-// metadata, too. What is left over is kept for half a segment at most, so that no stretch of time
-// pays for another one's savings.
+// metadata, too. What is left over is kept for one turnover: survivors come in bursts, whole
+// conversations at a time (with half a segment at most, 1 to 2 points of hit ratio were lost).
 double Reclaimer::earn_credit() {
   const auto stored = static_cast<double>(context_.counters.stored_bytes);
   const auto beside = static_cast<double>(context_.counters.host_written_bytes) -
                       static_cast<double>(context_.counters.record_bytes);
-  credit_ += policy_.reinsert_budget() * (stored - stored_before_) - (beside - beside_before_);
-  credit_ = std::min(credit_, static_cast<double>(context_.segments.segment_bytes()) / 2);
+  const double budget = policy_.reinsert_budget();
+  credit_ += budget * (stored - stored_before_) - (beside - beside_before_);
+  credit_ = std::min(credit_, budget * static_cast<double>(context_.segments.budget_bytes()));
   stored_before_ = stored;
   beside_before_ = beside;
   return credit_;
