@@ -15,10 +15,14 @@ constexpr std::uint64_t kMiB = 1U << 20;
 constexpr std::uint64_t kMapBytes = 16U << 10;
 constexpr std::uint64_t kMinUnits = 8;  // segments of a store that is worth comparing
 
+constexpr double kMost = 1ULL << 62;  // of anything; "inf" is more
+
 std::optional<double> number(std::string_view text) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || !(value > 0)) return std::nullopt;
+  if (error != std::errc{} || end != text.data() + text.size() || !(value > 0 && value <= kMost)) {
+    return std::nullopt;
+  }
   return value;
 }
 
@@ -34,7 +38,7 @@ std::optional<std::uint64_t> bytes(std::string_view text) {
     }
   }
   const auto value = number(text);
-  if (!value) return std::nullopt;
+  if (!value || *value * unit > kMost) return std::nullopt;
   return static_cast<std::uint64_t>(*value * unit);
 }
 
