@@ -164,10 +164,11 @@ fdpstore::Result<std::unique_ptr<SubjectUnderTest>> make_slots(const Cell& cell,
   if (!device) return fail(std::move(device.error()));
   const std::uint64_t map = parameters->ftl.map_bytes;
   const std::uint64_t slot = (max_object_bytes + kHeaderBytes + map - 1) / map * map;
-  if (slot > (*device)->size_bytes()) {
-    return fail(Errc::invalid_option,
-                fmt::format("{}: not even one object of {} bytes fits; raise capacity", cell.device,
-                            max_object_bytes));
+  if (static_cast<double>(slot) > static_cast<double>((*device)->size_bytes()) * cell.utilisation) {
+    return fail(
+        Errc::invalid_option,
+        fmt::format("{}: not even one object of {} bytes fits; raise capacity or utilisation",
+                    cell.device, max_object_bytes));
   }
   return std::make_unique<SlotSubject>(cell, std::move(*device), slot);
 }
