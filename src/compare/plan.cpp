@@ -15,7 +15,7 @@ constexpr std::uint64_t kMiB = 1U << 20;
 constexpr std::uint64_t kMapBytes = 16U << 10;
 constexpr std::uint64_t kMinUnits = 8;  // segments of a store that is worth comparing
 
-constexpr double kMost = 1ULL << 62;  // of anything; "inf" is more
+constexpr double kMost = 0x1p62;  // of anything; "inf" is more
 
 std::optional<double> number(std::string_view text) {
   double value = 0;

@@ -37,6 +37,7 @@ std::vector<Result> run_cells(const std::vector<Job>& jobs, const RunOptions& op
   {
     std::vector<std::jthread> threads;
     const std::size_t count = std::min<std::size_t>(std::max(options.jobs, 1U), jobs.size());
+    threads.reserve(count);
     for (std::size_t i = 0; i < count; ++i) threads.emplace_back(work);
   }
   std::vector<Result> finished;

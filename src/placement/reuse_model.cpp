@@ -25,10 +25,10 @@ std::uint64_t mixed(std::uint64_t digest) {
 
 ReuseModel::ReuseModel()
     : owner_(kOwners),
-      owner_uses_(kOwners * kUses),
-      kind_(kOwners * kUses * kKinds),
-      leaf_(kClasses * kUses),
-      chance_(new std::atomic<float>[kClasses * kUses]) {
+      owner_uses_(std::size_t{kOwners} * kUses),
+      kind_(std::size_t{kOwners} * kUses * kKinds),
+      leaf_(std::size_t{kClasses} * kUses),
+      chance_(new std::atomic<float>[std::size_t{kClasses} * kUses]) {
   all_.value = kStart;
   for (std::uint32_t i = 0; i < kClasses * kUses; ++i) chance_[i] = static_cast<float>(kStart);
 }
