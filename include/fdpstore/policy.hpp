@@ -96,7 +96,7 @@ class Policy {
   [[nodiscard]] virtual const std::vector<StreamSpec>& streams() const = 0;
   // Where re-inserted (surviving) objects go.
   [[nodiscard]] virtual StreamId survivors() const = 0;
-  // Share of written bytes that re-insertion may use, 0 … 1.
+  // Share of stored bytes that padding, metadata and re-insertion together may take, 0 … 1.
   [[nodiscard]] virtual double reinsert_budget() const = 0;
   // Lifetime of metadata segments, and whether metadata wants a handle of its own.
   [[nodiscard]] virtual Lifetime metadata_lifetime() const = 0;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <charconv>
 #include <csignal>
 #include <ctime>
 #include <deque>
@@ -49,12 +50,9 @@ std::vector<std::string> list_of(const std::string& text) {
 }
 
 double number_of(const std::string& text, const char* option) {
-  try {
-    std::size_t end = 0;
-    const double value = std::stod(text, &end);
-    if (end == text.size()) return value;
-  } catch (const std::exception&) {  // told below
-  }
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc{} && end == text.data() + text.size()) return value;
   throw Failure(fmt::format("compare: --{}: '{}' is no number", option, printable(text)));
 }
 
@@ -190,7 +188,7 @@ void show(const compare::RunState& state) {
     if (state.ended->total_wa) line += fmt::format(", total WA {:.3f}", *state.ended->total_wa);
     line += fmt::format(" ({:.0f} s)", state.ended->wall_s);
   }
-  std::cerr << (terminal ? "\r" : "") << line << (terminal ? "\x1b[K" : "") << std::endl;
+  std::cerr << (terminal ? "\r" : "") << line << (terminal ? "\x1b[K" : "") << '\n' << std::flush;
 }
 
 void write_file(const fs::path& path, const std::string& text) {
@@ -248,7 +246,7 @@ int run(const Command& command, const Arguments& arguments) {
   std::vector<compare::Job> jobs;
   compare::Comparison comparison;
   for (const std::string& spec : specs_of(*values)) {
-    std::cerr << "Reading " << printable(spec) << " …" << std::endl;
+    std::cerr << "Reading " << printable(spec) << " …" << '\n' << std::flush;
     traces.push_back(value_of(trace::open_trace(spec, reading)));
     prepared.push_back(compare::prepare(traces.back()));
     comparison.traces.push_back(prepared.back().facts);

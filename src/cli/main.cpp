@@ -13,7 +13,7 @@
 namespace fdpstore::cli {
 namespace {
 
-constexpr std::array kCommands{&kInfo, &kConfigure, &kFormat,   &kStat, &kList,
+constexpr std::array kCommands{&kInfo, &kConfigure, &kFormat,   &kStat,  &kList,
                                &kFsck, &kPolicies,  &kGenTrace, &kTrace, &kCompare};
 
 std::string command_list() {
