@@ -58,6 +58,8 @@ class Lineage {
   [[nodiscard]] virtual double reuse_chance(std::uint16_t reuse_class, std::uint32_t uses) const {
     return uses == 0 && reuse_class == 0 ? 0.3 : 0.5;
   }
+  // How long objects of such a class are of use after they were stored, mean, in turnovers.
+  [[nodiscard]] virtual double useful_life(std::uint16_t /*reuse_class*/) const { return 0.5; }
   // How soon it is likely to be used: comparable numbers, higher is sooner or surer.
   [[nodiscard]] virtual double reuse_rate(const ReuseFacts& object) const {
     return reuse_chance(object.reuse_class, object.uses) / (kYoungAge + object.age);
@@ -75,6 +77,7 @@ struct ObjectFacts {
   PromptFacts prompt;
   std::uint32_t reuse_count = 0;               // loads of this object so far (re-insertion), else 0
   double reuse_chance = 0;                     // as the lineage has it
+  double useful_life = 0;                      // likewise, in turnovers
   std::optional<std::uint32_t> explicit_rank;  // obj.metadata.fdp_placement_rank
   std::optional<std::string_view> explicit_stream;  // caller named a stream
 };

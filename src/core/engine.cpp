@@ -194,6 +194,7 @@ bool Engine::pump_one_put(PutWork& work) {
   facts.size_bytes = work.bytes.size();
   facts.prompt = lineage_->facts(Scopes::digest(scope.stable_hash, key.chunk_hash));
   facts.reuse_chance = lineage_->reuse_chance(facts.prompt.reuse_class, 0);
+  facts.useful_life = lineage_->useful_life(facts.prompt.reuse_class);
   facts.explicit_rank = work.explicit_rank;
   if (!work.explicit_stream.empty()) facts.explicit_stream = work.explicit_stream;
   const StreamId stream = policy_->place(facts);

@@ -10,6 +10,7 @@
 
 #include <fmt/core.h>
 
+#include "placement/reuse_model.hpp"
 #include "placement/text.hpp"
 
 namespace fdpstore::placement {
@@ -41,13 +42,15 @@ FilePolicy::FilePolicy(std::string name, PolicyFile file, const PolicyLimits& li
   for (const StreamLayout::Slice& slice : layout_.of_stream) {
     assignments_.emplace_back(slice.count);
     bins_.emplace_back(slice.count);
+    groups_.emplace_back(slice.count);
   }
 }
 
 StreamId FilePolicy::survivors() const {
   const StreamLayout::Slice slice = layout_.of_stream[file_.survivors];
   // What reclaim keeps is what lives longest.
-  const bool by_lifetime = file_.streams[file_.survivors].spread == Spread::lifetime;
+  const Spread spread = file_.streams[file_.survivors].spread;
+  const bool by_lifetime = spread == Spread::lifetime || spread == Spread::adaptive;
   return {static_cast<std::uint16_t>(slice.first + (by_lifetime ? slice.count - 1 : 0))};
 }
 
@@ -76,6 +79,14 @@ std::uint64_t FilePolicy::pick(std::size_t stream, std::uint64_t handles,
              handles;
     case Spread::round_robin: return next_[stream]++ % handles;
     case Spread::lifetime: return bins_[stream].bin_of(object.reuse_chance);
+    case Spread::adaptive:
+      picked = groups_[stream].handle_for(
+          {.bucket =
+               hash_of(tenant_of(key.cache_salt), ReuseModel::kind_of(object.prompt.reuse_class)),
+           .bytes = object.size_bytes,
+           .life = object.useful_life},
+          changed);
+      break;
   }
   if (changed) ++state_version_;
   return picked;
@@ -109,13 +120,14 @@ StreamId FilePolicy::place(const ObjectFacts& object) {
   return spread(rule->stream, object);  // the last rule matches everything
 }
 
-// "fdpstore-policy-state 1 <policy>", then a line "<stream> <handle> <hash of the tenant>" each.
+// "fdpstore-policy-state 1 <policy>", then a line "<stream> <handle> <hash of tenant or bucket>"
+// each.
 std::string FilePolicy::save_state() const {
   std::string state = fmt::format("{}{}\n", kStateMagic, name_);
   for (std::size_t stream = 0; stream < file_.streams.size(); ++stream) {
     // Ordered, so that equal states are equal texts.
-    const std::map<std::uint64_t, std::uint16_t> sorted(assignments_[stream].entries().begin(),
-                                                        assignments_[stream].entries().end());
+    std::map<std::uint64_t, std::uint16_t> sorted = groups_[stream].entries();
+    sorted.insert(assignments_[stream].entries().begin(), assignments_[stream].entries().end());
     for (const auto& [key, handle] : sorted) {
       state += fmt::format("{} {} {:x}\n", file_.streams[stream].name, handle, key);
     }
@@ -142,11 +154,15 @@ bool FilePolicy::restore_state(std::string_view state) {
     entries.push_back({words[0], *handle, *key});
   }
   for (Assignment& assignment : assignments_) assignment.clear();
+  for (AdaptiveGroups& groups : groups_) groups.clear();
   for (const Line& entry : entries) {
     // Streams and handles that the file or the device no longer has start anew.
     for (std::size_t stream = 0; stream < file_.streams.size(); ++stream) {
-      if (file_.streams[stream].name != entry.stream || !is_assigned(stream)) continue;
-      assignments_[stream].remember(entry.key, entry.handle);
+      if (file_.streams[stream].name != entry.stream) continue;
+      if (is_assigned(stream)) assignments_[stream].remember(entry.key, entry.handle);
+      if (file_.streams[stream].spread == Spread::adaptive) {
+        groups_[stream].remember(entry.key, entry.handle);
+      }
     }
   }
   return true;

@@ -10,6 +10,7 @@
 //   key          by hash of the key
 //   round-robin  in turn
 //   lifetime     by how likely the object is to be used again, in bins that are learnt
+//   adaptive     by tenant and kind of lookup, in groups by AdaptiveGroups; survives restarts too
 //
 // Thread:  as Policy says.
 #pragma once
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "fdpstore/policy.hpp"
+#include "placement/adaptive_groups.hpp"
 #include "placement/assignment.hpp"
 #include "placement/lifetime_bins.hpp"
 #include "placement/policies.hpp"
@@ -57,6 +59,7 @@ class FilePolicy : public Policy {
   StreamLayout layout_;
   std::vector<Assignment> assignments_;  // by stream; used by those that spread by tenant
   std::vector<LifetimeBins> bins_;       // by stream; used by those that spread by lifetime
+  std::vector<AdaptiveGroups> groups_;   // by stream; used by those that spread adaptively
   std::vector<std::uint64_t> next_;      // by stream; used by those that spread round-robin
   std::uint64_t state_version_ = 0;
 };

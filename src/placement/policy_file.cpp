@@ -33,7 +33,7 @@ constexpr std::array<Word<Lifetime>, 6> kLifetimes{{
     {"long", Lifetime::long_lived},
     {"extreme", Lifetime::extreme},
 }};
-constexpr std::array<Word<Spread>, 7> kSpreads{{
+constexpr std::array<Word<Spread>, 8> kSpreads{{
     {"prompt", Spread::prompt},
     {"rank", Spread::rank},
     {"tenant", Spread::tenant},
@@ -41,6 +41,7 @@ constexpr std::array<Word<Spread>, 7> kSpreads{{
     {"key", Spread::key},
     {"round-robin", Spread::round_robin},
     {"lifetime", Spread::lifetime},
+    {"adaptive", Spread::adaptive},
 }};
 
 constexpr std::string_view kValidKeys =

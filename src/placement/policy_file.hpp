@@ -17,7 +17,16 @@
 namespace fdpstore::placement {
 
 // By what a stream with several handles distributes its objects over them.
-enum class Spread : std::uint8_t { prompt, rank, tenant, tenant_rank, key, round_robin, lifetime };
+enum class Spread : std::uint8_t {
+  prompt,
+  rank,
+  tenant,
+  tenant_rank,
+  key,
+  round_robin,
+  lifetime,
+  adaptive,
+};
 
 // NVMe allows 128 placement handles per namespace; a larger index is a typing error.
 inline constexpr std::uint32_t kMaxHandles = 128;

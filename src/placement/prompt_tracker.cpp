@@ -418,6 +418,10 @@ double PromptTracker::reuse_chance(std::uint16_t reuse_class, std::uint32_t uses
   return impl_->reuse.chance(reuse_class, uses);
 }
 
+double PromptTracker::useful_life(std::uint16_t reuse_class) const {
+  return impl_->reuse.life(reuse_class);
+}
+
 void PromptTracker::set_live_objects(std::uint64_t objects) {
   const std::lock_guard lock(impl_->mutex);
   impl_->reuse.set_live_objects(objects);

@@ -58,6 +58,7 @@ class PromptTracker : public Lineage {
   void on_lookup(std::span<const LookupKey> keys, double now_s) override;
   [[nodiscard]] PromptFacts facts(std::uint64_t digest) const override;
   [[nodiscard]] double reuse_chance(std::uint16_t reuse_class, std::uint32_t uses) const override;
+  [[nodiscard]] double useful_life(std::uint16_t reuse_class) const override;
   void set_live_objects(std::uint64_t objects) override;
   // Keys held, including aged ones that no lookup has cleared away yet.
   [[nodiscard]] std::size_t size() const;

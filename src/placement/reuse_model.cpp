@@ -11,6 +11,7 @@ constexpr double kKeep = 0.99;       // of the counts, from one refresh to the n
 constexpr double kRefreshes = 8;     // in a turnover
 constexpr double kElderWeight = 20;  // keys of its own until a class is believed
 constexpr double kStart = 0.3;       // before anything has been seen
+constexpr double kStartLife = 0.5;   // likewise, turnovers
 constexpr double kHorizon = 3;       // turnovers after which a key counts as not used again
 constexpr std::uint64_t kMinLive = 4096;
 constexpr std::uint64_t kSampleTarget = 1U << 17;
@@ -28,8 +29,13 @@ ReuseModel::ReuseModel()
       owner_uses_(std::size_t{kOwners} * kUses),
       kind_(std::size_t{kOwners} * kUses * kKinds),
       leaf_(std::size_t{kClasses} * kUses),
-      chance_(new std::atomic<float>[std::size_t{kClasses} * kUses]) {
+      life_of_kind_(std::size_t{kOwners} * kKinds),
+      life_of_leaf_(kClasses),
+      chance_(new std::atomic<float>[std::size_t{kClasses} * kUses]),
+      life_(new std::atomic<float>[kClasses]) {
   all_.value = kStart;
+  life_of_all_.value = kStartLife;
+  for (std::uint32_t i = 0; i < kClasses; ++i) life_[i] = static_cast<float>(kStartLife);
   for (std::uint32_t i = 0; i < kClasses * kUses; ++i) chance_[i] = static_cast<float>(kStart);
 }
 
@@ -65,9 +71,17 @@ void ReuseModel::used(std::uint64_t digest, std::uint16_t reuse_class, std::uint
              static_cast<int>(std::bit_width(kSampleTarget)));
   const std::uint64_t hash = mixed(digest);
   if ((hash >> 20 & ((std::uint64_t{1} << shift) - 1)) == 0) {
-    const Sampled now{reuse_class, static_cast<std::uint8_t>(std::min(uses, kUses - 1)), now_};
+    Sampled now{.reuse_class = reuse_class,
+                .first_class = reuse_class,
+                .uses = static_cast<std::uint8_t>(std::min(uses, kUses - 1)),
+                .at = now_,
+                .first_at = now_};
     const auto [key, fresh] = sample_.try_emplace(hash, now);
-    if (!fresh) count(key->second, true);
+    if (!fresh) {
+      count(key->second, true);
+      now.first_class = key->second.first_class;
+      now.first_at = key->second.first_at;
+    }
     key->second = now;
     order_.emplace_back(hash, now_);
   }
@@ -88,6 +102,7 @@ void ReuseModel::forget_old() {
     const auto key = sample_.find(hash);
     if (key == sample_.end() || key->second.at != at) continue;  // used again since
     count(key->second, false);
+    count_life(key->second);
     sample_.erase(key);
   }
 }
@@ -105,6 +120,18 @@ void ReuseModel::count(const Sampled& key, bool used_again) {
   add(owner_[owner]);
   add(owner_uses_[owner * kUses + key.uses]);
   add(kind_[kind * kUses + key.uses]);
+}
+
+void ReuseModel::count_life(const Sampled& key) {
+  const double life = static_cast<double>(key.at - key.first_at) /
+                      static_cast<double>(std::max(live_objects_, kMinLive));
+  const auto add = [life](Share& share) {
+    share.seen += 1;
+    share.used += life;
+  };
+  add(life_of_all_);
+  add(life_of_leaf_[key.first_class]);
+  if (key.first_class != 0) add(life_of_kind_[(key.first_class - 1U) / kLengths]);
 }
 
 void ReuseModel::refresh() {
@@ -132,6 +159,13 @@ void ReuseModel::refresh() {
       chance_[one * kUses + uses].store(static_cast<float>(share.value), std::memory_order_relaxed);
     }
   }
+  learn(life_of_all_, kStartLife);
+  for (Share& kind : life_of_kind_) learn(kind, life_of_all_.value);
+  for (std::uint32_t one = 0; one < kClasses; ++one) {
+    learn(life_of_leaf_[one],
+          one == 0 ? life_of_all_.value : life_of_kind_[(one - 1) / kLengths].value);
+    life_[one].store(static_cast<float>(life_of_leaf_[one].value), std::memory_order_relaxed);
+  }
 }
 
 void ReuseModel::set_live_objects(std::uint64_t objects) {
@@ -141,6 +175,14 @@ void ReuseModel::set_live_objects(std::uint64_t objects) {
 double ReuseModel::chance(std::uint16_t reuse_class, std::uint32_t uses) const {
   if (reuse_class >= kClasses) reuse_class = 0;
   return chance_[reuse_class * kUses + std::min(uses, kUses - 1)].load(std::memory_order_relaxed);
+}
+
+double ReuseModel::life(std::uint16_t reuse_class) const {
+  return life_[reuse_class < kClasses ? reuse_class : 0].load(std::memory_order_relaxed);
+}
+
+std::uint32_t ReuseModel::kind_of(std::uint16_t reuse_class) {
+  return reuse_class == 0 ? kKinds : (reuse_class - 1U) / kLengths % kKinds;
 }
 
 }  // namespace fdpstore::placement

@@ -45,6 +45,11 @@ class ReuseModel {
 
   // Chance that a key of this class, used so often since its first time, is used again.
   [[nodiscard]] double chance(std::uint16_t reuse_class, std::uint32_t uses) const;
+  // How long keys whose first lookup looked like that are of use: from it to the last one, mean, in
+  // turnovers.
+  [[nodiscard]] double life(std::uint16_t reuse_class) const;
+  // What a class says of its keys besides whose they are and how long the chain was; < kKinds + 1.
+  [[nodiscard]] static std::uint32_t kind_of(std::uint16_t reuse_class);
 
  private:
   static constexpr std::uint32_t kUses = 4;  // 0, 1, 2, more
@@ -58,17 +63,24 @@ class ReuseModel {
   };
   struct Sampled {
     std::uint16_t reuse_class = 0;
+    std::uint16_t first_class = 0;
     std::uint8_t uses = 0;
     std::uint64_t at = 0;  // on the clock of keys used
+    std::uint64_t first_at = 0;
   };
   void count(const Sampled& key, bool used_again);
+  void count_life(const Sampled& key);
   void forget_old();
   void refresh();
 
   // Elders first: all, owner, owner × uses, owner × uses × kind; then the classes × uses.
   Share all_;
   std::vector<Share> owner_, owner_uses_, kind_, leaf_;
+  // Lives, by class: `used` is a sum of turnovers here, `seen` the number of keys.
+  Share life_of_all_;
+  std::vector<Share> life_of_kind_, life_of_leaf_;
   std::unique_ptr<std::atomic<float>[]> chance_;                   // class × uses
+  std::unique_ptr<std::atomic<float>[]> life_;                     // class
   boost::unordered_flat_map<std::uint64_t, std::uint8_t> owners_;  // chain → number
   boost::unordered_flat_map<std::uint64_t, Sampled> sample_;
   std::deque<std::pair<std::uint64_t, std::uint64_t>> order_;  // key, when

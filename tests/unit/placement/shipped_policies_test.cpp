@@ -19,9 +19,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kShipped[] = {"lifetime", "mixed",       "none",      "per-prompt",
-                                         "per-rank", "round-robin", "separated", "storage-class",
-                                         "tenant",   "tenant-rank"};
+constexpr std::string_view kShipped[] = {"adaptive",      "lifetime", "mixed",       "none",
+                                         "per-prompt",    "per-rank", "round-robin", "separated",
+                                         "storage-class", "tenant",   "tenant-rank"};
 
 PolicyLimits limits(std::uint32_t handles) {
   return {.data_handles = handles, .reason = fmt::format("the device has {} handles", handles)};
