@@ -44,6 +44,7 @@ enum class KeyStatus : std::uint8_t {
 struct TaskResult {
   TaskId id = 0;
   std::vector<KeyStatus> keys;          // one per key, in the order of the submit
+  std::vector<std::uint64_t> sizes;     // lookup: payload bytes of each hit, 0 for a miss
   std::uint64_t transferred_bytes = 0;  // put: payload written by this task; get: payload read
   double seconds = 0;                   // from submit to the last key, on the medium's clock
   std::optional<Error> error;           // of the first failed key

@@ -1,7 +1,8 @@
-"""The C++ store (python/module/). Keys are anything with the attributes of LMCache's ObjectKey;
-objects are LMCache MemoryObj instances or anything with the buffer protocol. Sizes are payload
-bytes. Tasks: a result can be taken once the kind's eventfd is readable; until then the store holds
-references to the task's keys and objects.
+"""The C++ store (python/module/). Keys are anything with the attributes of LMCache's ObjectKey, or
+its text as LMCache's native connectors get it (``fdpstore.native``). Objects are LMCache MemoryObj
+instances or anything with the buffer protocol. Sizes are payload bytes. Tasks: a result can be
+taken once the kind's eventfd is readable; until then the store holds references to the task's keys
+and objects.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,12 +23,19 @@ class Store:
     """One open store. Any thread may call any method; submits never block on I/O."""
 
     def __init__(self, options_json: str) -> None: ...
-    def submit_put(self, keys: Sequence[Any], objects: Sequence[Any]) -> int: ...
+    def submit_put(
+        self, keys: Sequence[Any], objects: Sequence[Any], stream: str = "", rank: int | None = None
+    ) -> int:
+        """Store; `stream` (or class) and `rank` override the policy, and the hints that an object
+        brings in `metadata.fdp_placement_stream` and `metadata.fdp_placement_rank` override them.
+        """
     def submit_get(self, keys: Sequence[Any], objects: Sequence[Any]) -> int: ...
     def submit_lookup(self, keys: Sequence[Any], lock: bool) -> int: ...
     def take_puts(self) -> list[PutResult]: ...
     def take_gets(self) -> list[GetResult]: ...
     def take_lookups(self) -> list[LookupResult]: ...
+    def take_sizes(self) -> list[tuple[int, list[int]]]:
+        """Instead of take_lookups: (task, bytes of each object; 0 where it is not there)."""
     def take_dropped(self) -> list[ListedKey]:
         """Objects that left without erase(): reclaimed, or found damaged."""
     def put_event_fd(self) -> int: ...

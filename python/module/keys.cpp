@@ -1,6 +1,8 @@
 #include "keys.hpp"
 
+#include <charconv>
 #include <limits>
+#include <optional>
 
 namespace fdpstore::python {
 namespace {
@@ -34,6 +36,36 @@ std::uint64_t unsigned_integer(PyObject* number) {
   return value;
 }
 
+// Digits as LMCache prints them, and no others, so that equal keys are equal texts: lower case,
+// zeros in front only up to `width`.
+template <class T>
+std::optional<T> hex_number(std::string_view digits, std::size_t width) {
+  if (digits.size() < width || (digits.size() > width && digits.front() == '0')) return {};
+  if (digits.find_first_not_of("0123456789abcdef") != digits.npos) return {};
+  T value{};
+  const auto [end, error] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+  if (error != std::errc{} || end != digits.data() + digits.size()) return {};
+  return value;
+}
+
+bool hex_bytes(std::string_view digits, char* out) {
+  for (std::size_t i = 0; i + 1 < digits.size(); i += 2) {
+    const auto byte = hex_number<std::uint8_t>(digits.substr(i, 2), 2);
+    if (!byte) return false;
+    *out++ = static_cast<char>(*byte);
+  }
+  return true;
+}
+
+// The part before the next '@', which is taken off `rest`; all of it where there is none.
+std::string_view take_field(std::string_view& rest) {
+  const std::size_t at = rest.find('@');
+  const std::string_view field = rest.substr(0, at);
+  rest.remove_prefix(at == rest.npos ? rest.size() : at + 1);
+  return field;
+}
+
 }  // namespace
 
 KeyBatch::KeyBatch(py::handle keys)
@@ -63,7 +95,39 @@ PyObject* KeyBatch::attribute(PyObject* key, PyObject* name) {
   return value;
 }
 
+void KeyBatch::read_text(PyObject* key) {
+  const std::string_view text = utf8(key);
+  std::string_view rest = text;
+  KeyRef ref;
+  ref.model_name = take_field(rest);
+  const auto rank = hex_number<std::uint64_t>(take_field(rest), 8);
+  const auto group = hex_number<std::uint32_t>(take_field(rest), 1);
+  const std::string_view hash = take_field(rest);
+  ref.cache_salt = rest;
+  const bool empty_salt = rest.empty() && text.ends_with('@');
+  bool good = rank && group && !hash.empty() && hash.size() % 2 == 0 && !empty_salt &&
+              rest.find('@') == rest.npos;
+  if (good) {
+    const auto size = static_cast<Py_ssize_t>(hash.size() / 2);
+    PyObject* bytes = PyBytes_FromStringAndSize(nullptr, size);
+    if (bytes == nullptr) throw py::error_already_set();
+    held_.push_back(bytes);
+    good = hex_bytes(hash, PyBytes_AS_STRING(bytes));
+    ref.chunk_hash = {reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(bytes)),
+                      static_cast<std::size_t>(size)};
+  }
+  if (!good) {
+    throw py::value_error("'" + std::string(text) +
+                          "' is not a key as LMCache's native connectors get it; expected " +
+                          kTextForm);
+  }
+  ref.kv_rank = *rank;
+  ref.object_group_id = *group;
+  refs_.push_back(ref);
+}
+
 void KeyBatch::read(PyObject* key) {
+  if (PyUnicode_Check(key)) return read_text(key);
   const Names& name = names();
   KeyRef ref;
   PyObject* hash = attribute(key, name.chunk_hash);

@@ -1,9 +1,11 @@
-// Keys from Python: anything with the attributes of LMCache's ObjectKey, read without copying.
+// Keys from Python: anything with the attributes of LMCache's ObjectKey, read without copying, or
+// the text that LMCache's native connectors get for one (kTextForm).
 //
 // Thread:  construct and destroy with the GIL held; refs() may be read without it.
 // Owns:    references to the keys and to every attribute that a KeyRef points into.
 // Errors:  throws py::error_already_set (AttributeError, TypeError, ValueError, OverflowError).
-// Source:  lmcache/v1/distributed/api.py, class ObjectKey.
+// Source:  lmcache/v1/distributed/api.py, class ObjectKey;
+//          lmcache/v1/distributed/l2_adapters/native_connector_l2_adapter.py.
 #pragma once
 
 #include <span>
@@ -18,6 +20,9 @@ namespace fdpstore::python {
 
 namespace py = pybind11;
 
+inline constexpr char kTextForm[] =
+    "<model>@<kv_rank: 8 hex digits or more>@<object group: hex>@<chunk hash: hex>[@<salt>]";
+
 class KeyBatch {
  public:
   explicit KeyBatch(py::handle keys);  // any sequence of keys
@@ -31,6 +36,7 @@ class KeyBatch {
 
  private:
   void read(PyObject* key);
+  void read_text(PyObject* key);
   [[nodiscard]] PyObject* attribute(PyObject* key, PyObject* name);
 
   py::tuple keys_;

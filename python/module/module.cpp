@@ -3,6 +3,7 @@
 #include <string>
 
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include "errors.hpp"
 #include "fdpstore/options.hpp"
@@ -91,12 +92,14 @@ PYBIND11_MODULE(_native, module) {
 
   py::class_<PyStore>(module, "Store")
       .def(py::init<const std::string&>(), py::arg("options_json"))
-      .def("submit_put", &PyStore::submit_put, py::arg("keys"), py::arg("objects"))
+      .def("submit_put", &PyStore::submit_put, py::arg("keys"), py::arg("objects"),
+           py::arg("stream") = "", py::arg("rank") = py::none())
       .def("submit_get", &PyStore::submit_get, py::arg("keys"), py::arg("objects"))
       .def("submit_lookup", &PyStore::submit_lookup, py::arg("keys"), py::arg("lock"))
       .def("take_puts", &PyStore::take_puts)
       .def("take_gets", &PyStore::take_gets)
       .def("take_lookups", &PyStore::take_lookups)
+      .def("take_sizes", &PyStore::take_sizes)
       .def("take_dropped", &PyStore::take_dropped)
       .def("put_event_fd", [](const PyStore& store) { return store.event_fd(TaskKind::put); })
       .def("get_event_fd", [](const PyStore& store) { return store.event_fd(TaskKind::get); })

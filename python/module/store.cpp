@@ -94,7 +94,8 @@ TaskId PyStore::submit(TaskKind kind, std::unique_ptr<Task> task, const Submit& 
   });
 }
 
-TaskId PyStore::submit_put(py::handle keys, py::handle objects) {
+TaskId PyStore::submit_put(py::handle keys, py::handle objects, const std::string& stream,
+                           std::optional<std::uint32_t> rank) {
   const KeyBatch batch(keys);
   auto task = std::make_unique<Task>();
   task->keys = batch.keys();
@@ -107,8 +108,8 @@ TaskId PyStore::submit_put(py::handle keys, py::handle objects) {
     PlacementHint hint = placement_hint(task->memory->object(i));
     items[i] = {.key = batch.refs()[i],
                 .bytes = task->memory->at(i),
-                .explicit_rank = hint.rank,
-                .explicit_stream = hint.stream};
+                .explicit_rank = hint.rank ? hint.rank : rank,
+                .explicit_stream = hint.stream.empty() ? std::string_view(stream) : hint.stream};
     if (hint.stream_text) stream_names.push_back(std::move(hint.stream_text));
   }
   return submit(TaskKind::put, std::move(task),
@@ -201,6 +202,18 @@ py::list PyStore::take_lookups() {
   for (const Finished& done : take(TaskKind::lookup)) {
     const Hits hits = hits_of(done.result.keys);
     list.append(py::make_tuple(done.result.id, done.result.keys.size(), hits.prefix, hits.rest));
+  }
+  return list;
+}
+
+py::list PyStore::take_sizes() {
+  py::list list;
+  for (const Finished& done : take(TaskKind::lookup)) {
+    py::list sizes;
+    for (std::size_t i = 0; i < done.result.keys.size(); ++i) {
+      sizes.append(done.result.keys[i] == KeyStatus::hit ? done.result.sizes[i] : 0);
+    }
+    list.append(py::make_tuple(done.result.id, sizes));
   }
   return list;
 }

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -31,7 +32,9 @@ class PyStore {
   PyStore(const PyStore&) = delete;
   PyStore& operator=(const PyStore&) = delete;
 
-  TaskId submit_put(py::handle keys, py::handle objects);
+  // `stream` and `rank` hold for objects whose metadata does not say otherwise.
+  TaskId submit_put(py::handle keys, py::handle objects, const std::string& stream,
+                    std::optional<std::uint32_t> rank);
   TaskId submit_get(py::handle keys, py::handle objects);
   TaskId submit_lookup(py::handle keys, bool lock);
 
@@ -39,6 +42,7 @@ class PyStore {
   py::list take_puts();
   py::list take_gets();
   py::list take_lookups();
+  py::list take_sizes();
   py::list take_dropped();
 
   [[nodiscard]] int event_fd(TaskKind kind) const;

@@ -166,6 +166,7 @@ Result<TaskId> SegmentStore::submit_lookup(std::span<const KeyRef> keys, bool lo
   TaskResult result;
   result.id = next_task_++;
   result.keys.assign(keys.size(), KeyStatus::miss);
+  result.sizes.assign(keys.size(), 0);
   std::vector<LookupKey> lineage;
   lineage.reserve(keys.size());
   ScopeResolver scopes(context.scopes);
@@ -186,6 +187,7 @@ Result<TaskId> SegmentStore::submit_lookup(std::span<const KeyRef> keys, bool lo
     if (scope) {
       if (const auto hit = context.index.lookup(*scope, key.chunk_hash, use, {now, lease})) {
         result.keys[i] = KeyStatus::hit;
+        result.sizes[i] = hit->payload_bytes;
         seen.hit = true;
         seen.stored = hit->prompt;
         seen.uses = hit->uses;

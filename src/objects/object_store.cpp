@@ -135,6 +135,7 @@ Result<TaskId> ObjectStore::submit_lookup(std::span<const KeyRef> keys, bool loc
   auto task = std::make_shared<Task>();
   task->kind = TaskKind::lookup;
   task->lock = lock;
+  task->result.sizes.assign(keys.size(), 0);
   build_names(*task, keys);
   return submit(task, Lane::quick, kLookupChunk);
 }

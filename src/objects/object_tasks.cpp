@@ -87,7 +87,10 @@ KeyStatus ObjectStore::look_one(Task& task, std::size_t item) {
   // Locked first and looked at then: what is found is not removed in between.
   if (task.lock && !leases_.lock(name.digest)) return KeyStatus::miss;
   const auto state = directory_->look(name);
-  if (state && state->present()) return KeyStatus::hit;
+  if (state && state->present()) {
+    task.result.sizes[item] = state->size_bytes;
+    return KeyStatus::hit;
+  }
   if (task.lock) leases_.unlock(name.digest);
   if (state && state->verdict == FileVerdict::damaged) drop_damaged(name, *state);
   return KeyStatus::miss;
