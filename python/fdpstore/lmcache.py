@@ -30,6 +30,7 @@ from lmcache.v1.mp_observability.event import Event, EventType
 
 import fdpstore
 from fdpstore._listeners import ReplayingListener
+from fdpstore._opening import log_opened, register_memory
 
 if TYPE_CHECKING:
     from lmcache.v1.distributed.api import MemoryLayoutDesc
@@ -103,7 +104,7 @@ class FdpL2Adapter(L2AdapterInterface):
         self._lookups: dict[L2TaskId, Bitmap] = {}
         self._loads: dict[L2TaskId, Bitmap] = {}
         self._register_l1_memory(l1_memory_desc)
-        self._log_opened()
+        log_opened(self._store, logger)
 
     # --- event descriptors: owned by the store, closed by close() ---
 
@@ -315,24 +316,7 @@ class FdpL2Adapter(L2AdapterInterface):
         size_bytes = getattr(l1, "stable_registration_size", None)
         if l1 is None or not size_bytes:
             return
-        try:
-            self._store.register_memory(l1.ptr, size_bytes)
-        except fdpstore.Error as error:
-            logger.warning("fdpstore: L1 memory is used without registration: %s", error)
-
-    def _log_opened(self) -> None:
-        status = self.report_status()
-        placement = status["placement"]
-        logger.info(
-            "fdpstore: opened %s (layout %s, policy %s) in %.2f s with %d objects, %d bytes; "
-            "placement asked %s (%s), effective %s by %s: %s",
-            *(status[name] for name in ("path", "layout", "policy", "open_seconds")),
-            *(status[name] for name in ("live_objects", "live_bytes")),
-            *(placement[name] for name in ("asked", "strictness", "effective", "mechanism")),
-            placement["reason"],
-        )
-        for warning in status["warnings"]:
-            logger.warning("fdpstore: %s", warning)
+        register_memory(self._store, l1.ptr, size_bytes, logger)
 
 
 def _bitmap(count: int, prefix: int, rest: list[int]) -> Bitmap:
