@@ -1,10 +1,11 @@
 """fdpstore: a KV-cache store for LMCache that places data by lifetime on NVMe SSDs.
 
-LMCache (MP mode) uses ``fdpstore.lmcache``; this module is the store without LMCache.
+LMCache uses ``fdpstore.lmcache`` (MP mode), ``fdpstore.native`` (MP mode, ``native_plugin``) or
+``fdpstore.lmcache_backend`` (outside MP mode); this module is the store without LMCache.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fdpstore._native import Store, __version__
@@ -12,6 +13,7 @@ from fdpstore._native import check as _check
 from fdpstore._native import option_table as _option_table
 from fdpstore._native import parse_options as _parse_options
 from fdpstore._native import probe_path as _probe_path
+from fdpstore._waiting import Completions
 from fdpstore.errors import Error, OptionError
 
 __all__ = [
@@ -24,6 +26,8 @@ __all__ = [
     "option_table",
     "parse_options",
     "probe_path",
+    "put",
+    "put_many",
 ]
 
 
@@ -35,6 +39,49 @@ def open(options: Mapping[str, Any]) -> Store:
         Error: the store cannot be opened; nothing was changed.
     """
     return Store(_encode(options))
+
+
+def put_many(
+    store: Store,
+    keys: Sequence[Any],
+    objects: Sequence[Any],
+    *,
+    stream: str = "",
+    rank: int | None = None,
+) -> int:
+    """Store objects and wait for it; keys that are there already are only touched.
+
+    Args:
+        store: nobody else may take its results of puts meanwhile.
+        keys: anything with the attributes of LMCache's ObjectKey.
+        objects: LMCache MemoryObj instances, or anything with the buffer protocol.
+        stream: a stream of the policy, or a class that its rules name; a name that the policy does
+            not know leaves the choice to it.
+        rank: takes the place of the rank in the keys' ``kv_rank``.
+
+    Both are overridden by what an object says in its ``metadata.fdp_placement_stream`` and
+    ``metadata.fdp_placement_rank``.
+
+    Returns:
+        Bytes written.
+
+    Raises:
+        Error: not everything was stored; the message is the first failure's.
+    """
+    completions = Completions(store.put_event_fd(), store.take_puts)
+    try:
+        task = store.submit_put(keys, objects, stream, rank)
+        _, ok, written_bytes, _, _, _, error = completions.wait(task)
+    finally:
+        completions.close()
+    if not ok:
+        raise Error(f"not everything was stored: {error}")
+    return written_bytes
+
+
+def put(store: Store, key: Any, obj: Any, *, stream: str = "", rank: int | None = None) -> int:  # noqa: ANN401
+    """``put_many`` of one object."""
+    return put_many(store, [key], [obj], stream=stream, rank=rank)
 
 
 def option_table() -> list[dict[str, str]]:

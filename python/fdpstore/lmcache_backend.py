@@ -132,6 +132,8 @@ class FdpStorageBackend(StoragePluginInterface):
     ) -> list[Future[None]] | None:
         """Store objects whose keys are neither there nor on their way.
 
+        (On layout ``object``, one of another size takes the place of what is there.)
+
         ``obj.metadata.fdp_placement_rank`` (int) and ``obj.metadata.fdp_placement_stream`` (str),
         where set, override the policy's choice; else the rank is the key's ``worker_id``.
 

@@ -1,4 +1,4 @@
-"""LMCache outside MP mode: its config, its event loop, its CPU backend and memory, and our backend."""
+"""LMCache outside MP mode: its config, event loop, CPU backend and memory, and our backend."""
 
 import asyncio
 import threading
@@ -76,7 +76,9 @@ def make_keys(count: int, first: int = 0, **more: Any) -> list[CacheEngineKey]:
 
 
 def fill(obj: MemoryObj, seed: int) -> None:
-    obj.byte_array.cast("B")[:] = np.random.Generator(np.random.SFC64(seed)).bytes(obj.get_size())
+    memoryview(obj.byte_array).cast("B")[:] = np.random.Generator(np.random.SFC64(seed)).bytes(
+        obj.get_size()
+    )
 
 
 def content(obj: MemoryObj) -> bytes:
