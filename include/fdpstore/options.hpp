@@ -69,14 +69,26 @@ struct OptionInfo {
   std::string_view layouts = "all";     // or those it applies to: "prompt, segment"
   std::string_view help = {};           // one or two sentences
   std::string_view alias_of = {};       // the option it is another name of, or ""
+  bool differs = false;  // from what another store means by this name; `help` says how
 };
 std::span<const OptionInfo> option_table();
+
+// A name of another store that some of whose values have a meaning here, or none.
+struct ForeignOptionInfo {
+  std::string_view name;
+  std::string_view of;       // whose it is
+  std::string_view choices;  // "a|b": the values that are accepted; empty: it is refused
+  std::string_view help;     // what they become here; or why it is refused
+};
+std::span<const ForeignOptionInfo> foreign_option_table();
 
 // From a JSON object: {"base_path": "/data", "layout": "segment", …}. Checks every value and their
 // combination.
 [[nodiscard]] Result<Options> parse_options(std::string_view json);
 // What parse_options checks after reading; for callers who fill the struct themselves.
 [[nodiscard]] Result<void> check_options(const Options& options);
+// What a user of those options should be told: names that mean not quite what they mean elsewhere.
+[[nodiscard]] std::vector<std::string> option_notes(std::string_view json);
 // All options with their effective values, as a JSON object that parse_options accepts.
 std::string to_json(const Options& options);
 

@@ -22,14 +22,14 @@ void print_help(const Command& command, const po::options_description& visible) 
 
 std::optional<po::variables_map> read_arguments(const Command& command, const Arguments& arguments,
                                                 po::options_description& visible,
-                                                const char* positional) {
+                                                const std::vector<std::string>& positional) {
   visible.add_options()("help,h", "print this text");
   po::options_description all;
   all.add(visible);
   po::positional_options_description places;
-  if (*positional != '\0') {
-    all.add_options()(positional, po::value<std::string>());
-    places.add(positional, 1);
+  for (const std::string& name : positional) {
+    all.add_options()(name.c_str(), po::value<std::string>());
+    places.add(name.c_str(), 1);
   }
   // An option must be written in full: a new one shall not change what a script's short form means.
   const int style = po::command_line_style::default_style ^ po::command_line_style::allow_guessing;
@@ -56,7 +56,7 @@ std::optional<po::variables_map> read_path_arguments(const Command& command,
                                                      const Arguments& arguments,
                                                      po::options_description& visible) {
   try {
-    auto values = read_arguments(command, arguments, visible, "path");
+    auto values = read_arguments(command, arguments, visible, {"path"});
     if (values && !values->contains("path")) {
       throw Failure(fmt::format("{}: PATH is missing; usage: fdpstore {} {}", command.name,
                                 command.name, command.usage));

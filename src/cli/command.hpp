@@ -18,7 +18,7 @@
 namespace fdpstore::cli {
 
 inline constexpr int kExitOk = 0;
-inline constexpr int kExitFindings = 1;  // fsck only
+inline constexpr int kExitFindings = 1;  // fsck and import
 inline constexpr int kExitError = 2;
 
 struct Failure : std::runtime_error {
@@ -49,14 +49,15 @@ struct Command {
 };
 
 extern const Command kInfo, kList, kStat, kFsck, kConfigure, kFormat, kPolicies, kGenTrace, kTrace,
-    kCompare;
+    kCompare, kImport;
 
-// The arguments of a command by name. `positional` names the one that needs no flag, or is empty.
+// The arguments of a command by name. `positional` names those that need no flag, in order.
 // Prints the help and returns nothing when --help is among them; `visible` gets --help added.
 // Throws Failure, but boost::program_options::unknown_option for what `visible` does not know.
 [[nodiscard]] std::optional<boost::program_options::variables_map> read_arguments(
     const Command& command, const Arguments& arguments,
-    boost::program_options::options_description& visible, const char* positional);
+    boost::program_options::options_description& visible,
+    const std::vector<std::string>& positional);
 
 // As above, for commands on a PATH: fails when there is none.
 [[nodiscard]] std::optional<boost::program_options::variables_map> read_path_arguments(

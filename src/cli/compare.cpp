@@ -102,7 +102,7 @@ std::optional<po::variables_map> read(const Command& command, const Arguments& a
   po::options_description visible("Options");
   add_options(visible);
   try {
-    return read_arguments(command, arguments, visible, "");
+    return read_arguments(command, arguments, visible, {});
   } catch (const po::unknown_option& error) {
     throw Failure(fmt::format("compare: unknown option {}; see fdpstore compare --help",
                               error.get_option_name()));

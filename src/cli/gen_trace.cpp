@@ -58,7 +58,7 @@ std::optional<po::variables_map> read(const Command& command, const Arguments& a
   const std::string text = std::string(command.text) + '\n' + recipe_table();
   shown.text = text;
   try {
-    return read_arguments(shown, arguments, visible, "recipe");
+    return read_arguments(shown, arguments, visible, {"recipe"});
   } catch (const po::unknown_option& error) {
     throw Failure(fmt::format("gen-trace: unknown option {}; see fdpstore gen-trace --help",
                               error.get_option_name()));

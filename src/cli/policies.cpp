@@ -19,7 +19,7 @@ int run(const Command& command, const Arguments& arguments) {
   visible.add_options()("json", "print one JSON array");
   std::optional<po::variables_map> values;
   try {
-    values = read_arguments(command, arguments, visible, "");
+    values = read_arguments(command, arguments, visible, {});
   } catch (const po::unknown_option& error) {
     throw Failure(fmt::format("policies: unknown option {}", error.get_option_name()));
   }

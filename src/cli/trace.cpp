@@ -122,7 +122,7 @@ std::uint32_t tokens_option(const po::variables_map& values, const char* name) {
 std::optional<po::variables_map> read(const Command& command, const Arguments& arguments,
                                       po::options_description& visible) {
   try {
-    auto values = read_arguments(command, arguments, visible, "file");
+    auto values = read_arguments(command, arguments, visible, {"file"});
     if (values && !values->contains("file")) {
       throw Failure(fmt::format("trace: FILE is missing; usage: fdpstore trace {}", command.usage));
     }

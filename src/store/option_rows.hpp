@@ -35,6 +35,9 @@ struct OptionRow {
 std::span<const OptionRow> option_rows();
 const OptionRow* find_option(std::string_view name);  // nullptr: no such option
 
+// parse_options(), but for what the JSON leaves out as `base` has it.
+[[nodiscard]] Result<Options> parse_options_over(Options base, std::string_view json);
+
 // Sets the row's member. null leaves it as it is. Texts are read as a command line would give them.
 [[nodiscard]] Result<void> set_option(const OptionRow& row, const boost::json::value& value,
                                       Options& options);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value_from.hpp>
 
@@ -117,43 +118,100 @@ Result<std::uint32_t> permission_bits(const json::value& value) {
   return bits;
 }
 
-// [0, 1, 3], 3, "0-1,3" or "3".
-Result<std::vector<std::uint32_t>> list_of_ids(const json::value& value) {
-  constexpr auto kExpected = "expected ids below 65536, such as [0, 1, 2] or \"0-2,5\"";
-  constexpr std::uint32_t kMaxId = 65535;
-  std::vector<std::uint32_t> ids;
-  if (const json::array* array = value.if_array()) {
-    for (const json::value& item : *array) {
-      const auto id = item.is_string() ? Result<std::uint64_t>(fail(Errc::invalid_option, ""))
-                                       : whole_number(item);
-      if (!id || *id > kMaxId) return fail(Errc::invalid_option, kExpected);
-      ids.push_back(static_cast<std::uint32_t>(*id));
-    }
-    return ids;
+constexpr std::uint32_t kMaxId = 65535;
+using Ids = std::vector<std::uint32_t>;
+
+std::optional<std::uint32_t> id_of(const json::value& value) {
+  if (value.is_string()) return {};
+  const auto id = whole_number(value);
+  if (!id || *id > kMaxId) return {};
+  return static_cast<std::uint32_t>(*id);
+}
+
+std::optional<std::uint32_t> id_of(std::string_view text) {
+  std::uint32_t id = 0;
+  text = trim(text);
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
+  if (error != std::errc{} || end != text.data() + text.size() || id > kMaxId) return {};
+  return id;
+}
+
+// Both ends count; none: they are no ids, or in the wrong order.
+std::optional<Ids> span_of_ids(std::optional<std::uint32_t> first,
+                               std::optional<std::uint32_t> last) {
+  if (!first || !last || *last < *first) return {};
+  Ids ids;
+  for (std::uint32_t id = *first; id <= *last; ++id) ids.push_back(id);
+  return ids;
+}
+
+// {"start": 0, "count": 4}, or {"range": [first, last]}.
+std::optional<Ids> ids_of(const json::object& object) {
+  if (const json::value* range = object.if_contains("range"); range != nullptr) {
+    const json::array* ends = range->if_array();
+    if (object.size() != 1 || ends == nullptr || ends->size() != 2) return {};
+    return span_of_ids(id_of((*ends)[0]), id_of((*ends)[1]));
   }
-  if (!value.is_string()) {
-    const auto id = whole_number(value);
-    if (!id || *id > kMaxId) return fail(Errc::invalid_option, kExpected);
-    return std::vector{static_cast<std::uint32_t>(*id)};
-  }
-  const auto number = [](std::string_view text) -> std::optional<std::uint32_t> {
-    std::uint32_t id = 0;
-    text = trim(text);
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-    if (error != std::errc{} || end != text.data() + text.size() || id > kMaxId) return {};
-    return id;
-  };
-  std::string_view rest = value.get_string();
-  while (!trim(rest).empty()) {
-    const std::string_view part = rest.substr(0, rest.find(','));
-    rest.remove_prefix(std::min(rest.size(), part.size() + 1));
-    const auto dash = part.find('-');
-    const auto first = number(part.substr(0, dash));
-    const auto last = dash == std::string_view::npos ? first : number(part.substr(dash + 1));
-    if (!first || !last || *last < *first) return fail(Errc::invalid_option, kExpected);
-    for (std::uint32_t id = *first; id <= *last; ++id) ids.push_back(id);
+  const json::value* start = object.if_contains("start");
+  const json::value* count = object.if_contains("count");
+  if (object.size() != 2 || start == nullptr || count == nullptr) return {};
+  const auto first = id_of(*start), length = id_of(*count);
+  if (!first || !length) return {};
+  if (*length == 0) return Ids{};
+  if (*first + *length - 1 > kMaxId) return {};
+  return span_of_ids(first, *first + *length - 1);
+}
+
+std::optional<Ids> ids_of(const json::array& array) {
+  Ids ids;
+  for (const json::value& item : array) {
+    const auto id = id_of(item);
+    if (!id) return {};
+    ids.push_back(*id);
   }
   return ids;
+}
+
+// "0-3,8", or one of the other forms as text, as a command line gives it.
+std::optional<Ids> ids_of(std::string_view text) {
+  text = trim(text);
+  if (text.starts_with('[') || text.starts_with('{')) {
+    boost::system::error_code error;
+    const json::value value = json::parse(text, error);
+    if (error) return {};
+    if (const json::array* array = value.if_array()) return ids_of(*array);
+    return ids_of(value.get_object());
+  }
+  Ids ids;
+  while (!text.empty()) {
+    const std::string_view part = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(text.size(), part.size() + 1));
+    const auto dash = part.find('-');
+    const auto first = id_of(part.substr(0, dash));
+    const auto last = dash == std::string_view::npos ? first : id_of(part.substr(dash + 1));
+    const auto span = span_of_ids(first, last);
+    if (!span) return {};
+    ids.insert(ids.end(), span->begin(), span->end());
+  }
+  return ids;
+}
+
+Result<Ids> list_of_ids(const json::value& value) {
+  std::optional<Ids> ids;
+  if (const json::array* array = value.if_array()) {
+    ids = ids_of(*array);
+  } else if (const json::object* object = value.if_object()) {
+    ids = ids_of(*object);
+  } else if (const json::string* text = value.if_string()) {
+    ids = ids_of(std::string_view(*text));
+  } else if (const auto id = id_of(value)) {
+    ids = Ids{*id};
+  }
+  if (ids) return std::move(*ids);
+  return fail(
+      Errc::invalid_option,
+      "expected ids below 65536, such as [0, 1, 2], \"0-2,5\", {\"start\": 0, \"count\": 4} "
+      "or {\"range\": [0, 3]} (both ends count)");
 }
 
 template <class E>

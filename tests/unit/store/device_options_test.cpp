@@ -179,5 +179,60 @@ TEST(RawBlockNames, UringCommandsNeedADevice) {
   EXPECT_NE(message.find("device_path"), std::string::npos) << message;
 }
 
+TEST(DeviceOptions, IdsHaveFourForms) {
+  const std::vector<std::uint32_t> four{2, 3, 4, 5};
+  for (const char* text :
+       {R"([2, 3, 4, 5])", R"("2-5")", R"({"start": 2, "count": 4})", R"({"range": [2, 5]})",
+        R"("[2, 3, 4, 5]")", R"("{\"start\": 2, \"count\": 4}")", R"("{\"range\": [2, 5]}")"}) {
+    for (const char* name : {"fdp_data_ruh_ids", "data_ruhs"}) {
+      const auto parsed = parse_options(on_device(fmt::format(R"("{}": {})", name, text)));
+      ASSERT_TRUE(parsed) << text << ": " << parsed.error().message();
+      EXPECT_EQ(parsed->fdp_data_ruh_ids, four) << text;
+    }
+  }
+  for (const char* bad :
+       {R"({"start": 2})", R"({"start": -1, "count": 2})", R"({"start": 65535, "count": 2})",
+        R"({"range": [5, 2]})", R"({"range": [1]})", R"({"range": [1, 2], "start": 1})",
+        R"({"range": "1-2"})", R"("{")", R"("[1, 2")", R"({"start": 1, "count": 1, "step": 1})"}) {
+    const auto parsed = parse_options(on_device(fmt::format(R"("fdp_data_ruh_ids": {})", bad)));
+    ASSERT_FALSE(parsed) << bad;
+    EXPECT_NE(parsed.error().what.find("both ends count"), std::string::npos) << bad;
+  }
+}
+
+// What the table of foreign names says is so: each value that it lists is taken, others and those
+// of names without any are refused by name, with what it says.
+TEST(DeviceOptions, ForeignNamesAreWhatTheirTableSays) {
+  for (const ForeignOptionInfo& info : foreign_option_table()) {
+    SCOPED_TRACE(info.name);
+    EXPECT_FALSE(info.help.empty());
+    std::string_view rest = info.choices;
+    while (!rest.empty()) {
+      const std::string_view choice = rest.substr(0, rest.find('|'));
+      rest.remove_prefix(std::min(rest.size(), choice.size() + 1));
+      const std::string option = fmt::format(R"("{}": "{}")", info.name, choice);
+      const auto parsed = parse_options(on_device(option));
+      EXPECT_TRUE(parsed) << parsed.error().message();
+      const auto notes = option_notes(on_device(option));
+      ASSERT_EQ(notes.size(), 1U) << option;
+      EXPECT_NE(notes[0].find(info.help), std::string::npos);
+    }
+    const auto refused = parse_options(on_device(fmt::format(R"("{}": "no such")", info.name)));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::invalid_option);
+    for (const std::string_view text : {info.name, info.help, std::string_view("leave it out")}) {
+      EXPECT_NE(refused.error().what.find(text), std::string::npos) << refused.error().what;
+    }
+  }
+}
+
+TEST(DeviceOptions, NamesThatMeanNotQuiteTheSameAreNoted) {
+  const auto notes = option_notes(
+      R"({"base_path": "/x", "slot_bytes": 4096, "fdp_ruh_ids": null, "policy": "none"})");
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_NE(notes[0].find("slot_bytes"), std::string::npos);
+  EXPECT_NE(notes[0].find("no slots"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace fdpstore
