@@ -1,12 +1,11 @@
 // fdpstore fsck: reads and checks everything in a closed store.
 #include <algorithm>
-#include <chrono>
 #include <iostream>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "command.hpp"
+#include "progress.hpp"
 #include "store/store_view.hpp"
 #include "text.hpp"
 
@@ -15,44 +14,10 @@ namespace {
 
 namespace po = boost::program_options;
 
-// A line on the terminal, redrawn ten times a second; gone when done.
-class ProgressBar {
- public:
-  ProgressBar() = default;
-  ProgressBar(const ProgressBar&) = delete;
-  ProgressBar& operator=(const ProgressBar&) = delete;
-  ~ProgressBar() {
-    if (drawn_) std::cerr << "\r\033[K" << std::flush;
-  }
-  void show(std::uint64_t done_bytes, std::uint64_t total_bytes) {
-    const auto now = std::chrono::steady_clock::now();
-    if (drawn_ && now - last_ < std::chrono::milliseconds(100)) return;
-    last_ = now;
-    drawn_ = true;
-    constexpr std::size_t kCells = 40;
-    const double share =
-        total_bytes == 0
-            ? 1.0
-            : std::min(1.0, static_cast<double>(done_bytes) / static_cast<double>(total_bytes));
-    const auto full = static_cast<std::size_t>(share * static_cast<double>(kCells));
-    std::cerr << fmt::format("\r[{}{}] {:3.0f} %  {} of {}\033[K", std::string(full, '#'),
-                             std::string(kCells - full, '.'), share * 100, size_text(done_bytes),
-                             size_text(total_bytes))
-              << std::flush;
-  }
-
- private:
-  bool drawn_ = false;
-  std::chrono::steady_clock::time_point last_;
-};
-
 CheckReport check(const Options& options, bool repair) {
-  ProgressBar bar;
-  CheckProgress progress;
-  if (is_terminal(STDERR_FILENO)) {
-    progress = [&bar](std::uint64_t done, std::uint64_t total) { bar.show(done, total); };
-  }
-  return value_of(check_store(options, repair, progress));
+  Progress bar;
+  return value_of(check_store(
+      options, repair, [&bar](std::uint64_t done, std::uint64_t total) { bar.show(done, total); }));
 }
 
 void print(const CheckReport& report, bool repair) {

@@ -13,8 +13,8 @@
 namespace fdpstore::cli {
 namespace {
 
-constexpr std::array kCommands{&kInfo, &kConfigure, &kFormat,   &kStat,  &kList,
-                               &kFsck, &kPolicies,  &kGenTrace, &kTrace, &kCompare};
+constexpr std::array kCommands{&kInfo,     &kConfigure, &kFormat, &kStat,    &kList,  &kFsck,
+                               &kPolicies, &kGenTrace,  &kTrace,  &kCompare, &kImport};
 
 std::string command_list() {
   std::string text;
@@ -34,7 +34,8 @@ void print_help() {
                "  fdpstore info /mnt/kv                    what works here?\n"
                "  fdpstore configure --base-path /mnt/kv --layout segment --capacity-gb 500\n"
                "                                           JSON for lmcache server --l2-adapter\n\n"
-               "Exit codes: 0 done; 1 fsck found something; 2 error, told on stderr.\n";
+               "Exit codes: 0 done; 1 fsck or import found something; 2 error, told on "
+               "stderr.\n";
 }
 
 int run(const Arguments& arguments) {
