@@ -1,4 +1,5 @@
 // fdpstore stat: what is in a store, and where it was placed.
+#include <algorithm>
 #include <cstdint>
 #include <iostream>
 #include <map>
@@ -7,6 +8,8 @@
 
 #include "command.hpp"
 #include "fdpstore/types.hpp"
+#include "stat_watch.hpp"
+#include "store/metrics.hpp"
 #include "store/store_view.hpp"
 #include "text.hpp"
 
@@ -185,15 +188,50 @@ void print_segments(const json::object& status, bool all) {
   }
 }
 
+// "--watch 5" is "--watch=5": a value that may be left out must stick to its name.
+Arguments with_watch_value(Arguments arguments) {
+  const auto watch = std::ranges::find(arguments, "--watch");
+  if (watch == arguments.end() || watch + 1 == arguments.end()) return arguments;
+  const std::string& next = *(watch + 1);
+  if (next.empty() || next.find_first_not_of("0123456789.") != std::string::npos) return arguments;
+  *watch += "=" + next;
+  arguments.erase(watch + 1);
+  return arguments;
+}
+
+int watch(const po::variables_map& values, const std::string& policy) {
+  constexpr double kLeastSeconds = 0.05, kMostSeconds = 86400;
+  const auto seconds = values["watch"].as<double>();
+  if (!(seconds >= kLeastSeconds && seconds <= kMostSeconds)) {
+    throw Failure(fmt::format("stat: --watch: from {} to {} seconds are possible", kLeastSeconds,
+                              kMostSeconds));
+  }
+  if (values.contains("segments") || values.contains("prometheus")) {
+    throw Failure("stat: --watch shows rates: leave --segments and --prometheus out");
+  }
+  return watch_store({.path = values["path"].as<std::string>(),
+                      .policy = policy,
+                      .seconds = seconds,
+                      .count = values.contains("count") ? values["count"].as<std::uint64_t>() : 0,
+                      .json = values.contains("json")});
+}
+
 int run(const Command& command, const Arguments& arguments) {
   po::options_description visible("Options");
   std::string policy;
   visible.add_options()("segments", "show every segment, however many there are")(
       "policy", po::value(&policy)->value_name("NAME"),
       "names the streams of a store that is not open (default: lifetime)")(
-      "json", "print one JSON object, with all segments");
-  const auto values = read_path_arguments(command, arguments, visible);
+      "watch", po::value<double>()->value_name("[SECONDS]")->implicit_value(1),
+      "show rates, a line every SECONDS (default 1), until Ctrl-C; a store that is not open is "
+      "waited for")("count", po::value<std::uint64_t>()->value_name("N"),
+                    "with --watch: end after N lines")("prometheus",
+                                                       "print metrics as Prometheus reads them")(
+      "json", "print one JSON object, with all segments; with --watch one a line");
+  const auto values = read_path_arguments(command, with_watch_value(arguments), visible);
   if (!values) return kExitOk;
+  if (values->contains("watch")) return watch(*values, policy);
+  if (values->contains("count")) throw Failure("stat: --count goes with --watch");
   auto view = value_of(store::StoreView::open((*values)["path"].as<std::string>(), policy));
   const std::string report = value_of(view.status());
   if (values->contains("json")) {
@@ -201,6 +239,10 @@ int run(const Command& command, const Arguments& arguments) {
     return kExitOk;
   }
   const json::value status = parse_report(report);
+  if (values->contains("prometheus")) {
+    std::cout << store::to_prometheus(status.as_object());
+    return kExitOk;
+  }
   print_facts(status.as_object());
   print_tenants(status.as_object());
   print_streams(status.as_object());
@@ -212,16 +254,20 @@ int run(const Command& command, const Arguments& arguments) {
 
 const Command kStat{
     .name = "stat",
-    .usage = "PATH [--segments] [--policy NAME] [--json]",
+    .usage = "PATH [--watch [SECONDS]] [--segments] [--prometheus] [--json]",
     .summary = "usage by tenant, stream and segment; placement asked for and effective",
     .text =
         "Shows what the store in the directory PATH holds, by tenant (the cache salt up to\n"
         "\":\"), stream and segment, and both what placement was asked for and what is\n"
         "effective. A store that another process has open is asked, which also tells what\n"
-        "happened since it was opened; a closed one is read from disk, and nothing is changed.\n",
+        "happened since it was opened; a closed one is read from disk, and nothing is changed.\n"
+        "--watch shows what happens in a store that another process has open: stores, loads and\n"
+        "lookups per second, hits, what reclaim dropped, bytes written for a byte stored (host\n"
+        "WA) and, where the device counts, media bytes for a byte written (device WA).\n",
     .examples =
         "  fdpstore stat /mnt/kv\n"
-        "  watch -n 5 fdpstore stat /mnt/kv\n"
+        "  fdpstore stat --watch 5 /mnt/kv\n"
+        "  fdpstore stat /mnt/kv --prometheus > /var/lib/node_exporter/fdpstore.prom\n"
         "  fdpstore stat /mnt/kv --json | jq '.streams[] | {name, bytes}'\n",
     .exit_codes = "0; 2 when PATH is no store or cannot be read.",
     .run = run,

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Looking at a store while another process uses it: stat --watch.
+
+test_live.py --command build/…/fdpstore --hold-store build/…/hold_store [unittest arguments]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ARGS = argparse.Namespace(command="", hold_store="")
+OBJECTS = 20
+LOOKUPS = 10  # of each round of work, half of them hits
+
+
+class Live(unittest.TestCase):
+    def setUp(self) -> None:
+        self.scratch = Path(tempfile.mkdtemp(prefix="fdpstore-live-"))
+        self.addCleanup(shutil.rmtree, self.scratch, ignore_errors=True)
+        self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(self.scratch)}
+        self.path = self.scratch / "store"
+
+    def command(self, *arguments: object) -> list[str]:
+        return [ARGS.command, *map(str, arguments)]
+
+    def run_cli(self, *arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            self.command(*arguments),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=self.environment,
+            check=False,
+        )
+        self.assertEqual(done.returncode, expect, f"{arguments}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    @contextlib.contextmanager
+    def held(self, layout: str = "segment", *how: str) -> Iterator[subprocess.Popen[str]]:
+        """The store open in another process; with "work", it goes on storing and loading."""
+        options = {"base_path": str(self.path), "layout": layout, "capacity_bytes": 64 << 20}
+        options["max_object_bytes"] = 64 << 10
+        holder = subprocess.Popen(
+            [ARGS.hold_store, json.dumps(options), str(OBJECTS), *how],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+        )
+        try:
+            self.assertEqual(holder.stdout.readline(), "ready\n", holder.poll())
+            yield holder
+        finally:
+            _, errors = holder.communicate(timeout=60)
+        self.assertEqual((holder.returncode, errors), (0, ""))
+
+    def watched(self, *arguments: object) -> list[Any]:
+        out = self.run_cli("stat", "--watch", "0.2", self.path, "--json", *arguments).stdout
+        return [json.loads(line) for line in out.splitlines()]
+
+    def test_watch_shows_the_rates_of_a_store_at_work(self) -> None:
+        for layout in ("segment", "object"):
+            shutil.rmtree(self.path, ignore_errors=True)
+            with self.held(layout, "work"):
+                looks = self.watched("--count", 3)
+                self.assertEqual(len(looks), 3)
+                for one in looks:
+                    self.assertTrue(one["open"])
+                    self.assertAlmostEqual(one["seconds"], 0.2, delta=0.15)
+                    self.assertGreater(one["stores_per_s"], 0)
+                    self.assertGreater(one["stored_bytes_per_s"], 1000 * one["stores_per_s"] - 1)
+                    self.assertGreater(one["loads_per_s"], 0)
+                    self.assertAlmostEqual(one["hit_ratio"], 0.5, delta=0.2)
+                    self.assertGreaterEqual(one["host_wa"], 1.0)
+                    self.assertIsNone(one["device_wa"])
+                    self.assertEqual(one["failed"], 0)
+                text = self.run_cli("stat", self.path, "--watch=0.1", "--count", 2).stdout
+            lines = text.splitlines()
+            self.assertIn("is open", lines[0])
+            self.assertRegex(lines[1], r"TIME +STORES/s +GB/s +LOADS/s .*HITS .*HOST WA +DEVICE WA")
+            self.assertEqual(len(lines), 4, text)
+            self.assertRegex(lines[2], r"^\d\d:\d\d:\d\d +\d")
+
+    def test_watch_says_that_the_store_closes_and_opens(self) -> None:
+        with self.held():
+            pass
+        watch = subprocess.Popen(
+            self.command("stat", "--watch", "0.05", self.path),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+        )
+        try:
+            self.assertIn("is not open; waiting", watch.stdout.readline())
+            self.assertIn(f"{OBJECTS} objects of", watch.stdout.readline())
+            with self.held():
+                self.assertIn("is open", watch.stdout.readline())
+                self.assertIn("STORES/s", watch.stdout.readline())
+                row = watch.stdout.readline()
+                self.assertRegex(row, rf" {OBJECTS} +\d+ % +0$")
+            line = row
+            while re.match(r"\d\d:\d\d:\d\d +\d", line) or "TIME" in line:
+                line = watch.stdout.readline()
+            self.assertIn("was closed", line)
+        finally:
+            watch.send_signal(signal.SIGINT)
+            _, errors = watch.communicate(timeout=30)
+        self.assertEqual((watch.returncode, errors), (0, ""))
+
+    def test_watch_of_a_closed_store_says_so_in_json(self) -> None:
+        with self.held():
+            pass
+        first, second = self.watched("--count", 2)
+        self.assertEqual((first["open"], second["open"]), (False, False))
+        self.assertNotIn("stores_per_s", second)
+
+    def test_watch_refuses_what_makes_no_sense(self) -> None:
+        with self.held():
+            pass
+        for arguments, expected in (
+            (("--watch", "0"), "0.05"),
+            (("--watch=never",), "watch"),
+            (("--count", "5"), "--watch"),
+            (("--watch", "--segments"), "--segments"),
+        ):
+            done = self.run_cli("stat", self.path, *arguments, expect=2)
+            self.assertIn(expected, done.stderr)
+        self.assertIn("missing", self.run_cli("stat", "--watch", "x/missing", expect=2).stderr)
+
+    def test_prometheus_text(self) -> None:
+        with self.held():
+            text = self.run_cli("stat", self.path, "--prometheus").stdout
+        names = re.findall(r"(?m)^(\w+)\{", text)
+        self.assertIn("fdpstore_live_objects", names)
+        self.assertIn(f'fdpstore_stored_objects_total{{path="{self.path}"}} {OBJECTS}\n', text)
+        self.assertRegex(text, r'fdpstore_stream_live_bytes\{path="[^"]+",stream="[^"]+"\} \d+')
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--command", required=True)
+    parser.add_argument("--hold-store", required=True)
+    ARGS, rest = parser.parse_known_args()
+    unittest.main(argv=[sys.argv[0], *rest])
