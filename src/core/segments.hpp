@@ -76,8 +76,9 @@ struct Segment {
   bool faulty = false;  // the last write to it failed: taken again only when no other is free
   std::vector<EntryId> entries;  // of objects written here; some may have gone since
   std::vector<DeadCopy> dead;
-  double worth = 0;                      // as Worth last worked it out
-  std::uint64_t worth_known_at = 0;      // on the clock of keys used; 0: never
+  // As Worth last worked it out; on the clock of keys used; 0: never.
+  double worth = 0, worth_age = 0;
+  std::uint64_t worth_known_at = 0;
   std::uint64_t dead_bytes = 0;          // of their records in the metadata log
   std::unique_ptr<Appending> appending;  // open, sealing
 };

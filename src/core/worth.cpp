@@ -29,34 +29,44 @@ double Worth::of(const Index::Entry& entry) const {
   return gap != gaps_.end() && state.prompt.position > gap->second ? rate * kBehindGap : rate;
 }
 
-double Worth::of(const Segment& segment) const {
-  if (segment.live_objects == 0) return 0;
+Worth::Sum Worth::sum_of(const Segment& segment) const {
+  if (segment.live_objects == 0) return {};
   const std::uint32_t now = context_.now_ticks();
-  double sum = 0;
+  double sum = 0, ages = 0;
   std::size_t live = 0, locked = 0;
   for (const EntryId id : segment.entries) {
     const auto entry = context_.index.get(id, now);
     if (!entry || entry->state.location.segment != segment.id) continue;
     ++live;
     locked += entry->locked ? 1U : 0U;
-    sum += of(*entry) * static_cast<double>(entry->state.location.payload_bytes);
+    const double worth = of(*entry) * static_cast<double>(entry->state.location.payload_bytes);
+    sum += worth;
+    ages += worth * context_.age_of(entry->state.last_use);
   }
-  if (live == 0) return 0;
+  if (live == 0) return {};
+  const double age = sum > 0 ? ages / sum : 0;
   const double locked_share = static_cast<double>(locked) / static_cast<double>(live);
-  if (locked_share > kMaxLockedShare) return INFINITY;
-  return sum * (1 + 10 * locked_share) /
-         static_cast<double>(std::max<std::uint64_t>(segment.allocated_bytes, 1));
+  if (locked_share > kMaxLockedShare) return {INFINITY, age};
+  const auto freed = static_cast<double>(std::max<std::uint64_t>(segment.allocated_bytes, 1));
+  return {sum * (1 + 10 * locked_share) / freed, age};
 }
 
-double Worth::cached(Segment& segment) const {
-  const std::uint64_t now = context_.keys_used.load(std::memory_order_relaxed);
-  // A quarter of a segment's objects used meanwhile: it may have changed. Locks may end any time.
-  if (segment.worth_known_at == 0 || std::isinf(segment.worth) ||
-      now - segment.worth_known_at > segment.entries.size() / 4) {
-    segment.worth = of(segment);
-    segment.worth_known_at = now;
-  }
-  return segment.worth;
+double Worth::of(const Segment& segment) const {
+  return sum_of(segment).worth;
+}
+
+double Worth::look_at(Segment& segment) const {
+  const Sum sum = sum_of(segment);
+  segment.worth = sum.worth;
+  segment.worth_age = sum.age;
+  segment.worth_known_at = context_.keys_used.load(std::memory_order_relaxed);
+  return sum.worth;
+}
+
+double Worth::guess(const Segment& segment) const {
+  const double then = Lineage::kYoungAge + segment.worth_age;
+  const double passed = context_.age_of(static_cast<std::uint32_t>(segment.worth_known_at));
+  return segment.worth * then / (then + passed);
 }
 
 void Worth::note_gap(const ObjectState& state) {

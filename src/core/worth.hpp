@@ -26,13 +26,22 @@ class Worth {
   // Of the live objects of a segment, per byte that freeing it gives. INFINITY: too much of it is
   // locked for freeing to be worth while.
   [[nodiscard]] double of(const Segment& segment) const;
-  // The same, worked out at most every so often.
-  [[nodiscard]] double cached(Segment& segment) const;
+  // The same, and remembers it with the segment.
+  double look_at(Segment& segment) const;
+  // What it has come to since it was looked at, as if nothing in it had been used: a guess, to look
+  // at the right ones first.
+  [[nodiscard]] double guess(const Segment& segment) const;
 
   // The object is dropped while others of its lookup may stay.
   void note_gap(const ObjectState& state);
 
  private:
+  struct Sum {
+    double worth = 0;
+    double age = 0;  // mean, weighted by worth; turnovers
+  };
+  [[nodiscard]] Sum sum_of(const Segment& segment) const;
+
   Context& context_;
   const Lineage& lineage_;
   boost::unordered_flat_map<std::uint32_t, std::uint32_t> gaps_;  // lookup → first position missing

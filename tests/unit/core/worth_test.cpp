@@ -182,18 +182,24 @@ TEST_F(WorthTest, ManyGapsForgetTheOldOnesFirst) {
   EXPECT_EQ(worth.of(entry(old)), worth.of(entry(old_head))) << "… and the first is forgotten";
 }
 
-TEST_F(WorthTest, CachedIsWorkedOutAnewOnceAQuarterMayHaveChanged) {
+TEST_F(WorthTest, GuessGrowsOldAsTheObjectsDo) {
   const Worth worth(*context, lineage_);
   Segment& one = segment();
   for (int i = 0; i < 100; ++i) add(one, {.last_use = 10});
   context->keys_used = 11;
-  const double first = worth.cached(one);
+  const double first = worth.look_at(one);
   EXPECT_EQ(first, worth.of(one));
-  context->keys_used = 11 + 25;
-  EXPECT_NE(worth.of(one), first);
-  EXPECT_EQ(worth.cached(one), first);
-  context->keys_used = 11 + 26;
-  EXPECT_EQ(worth.cached(one), worth.of(one));
+  EXPECT_DOUBLE_EQ(worth.guess(one), first);
+  for (const std::uint64_t later : {50, 200, 3000}) {
+    context->keys_used = 11 + later;
+    EXPECT_LT(worth.of(one), first);
+    EXPECT_NEAR(worth.guess(one), worth.of(one), 1e-9) << "all of one age: exact";
+  }
+  // One that is used meanwhile is guessed too low, until it is looked at.
+  add(one, {.last_use = 3010});
+  EXPECT_LT(worth.guess(one), worth.of(one));
+  EXPECT_EQ(worth.look_at(one), worth.of(one));
+  EXPECT_DOUBLE_EQ(worth.guess(one), worth.of(one));
 }
 
 }  // namespace
