@@ -27,7 +27,7 @@ struct Options {
   std::string device_path = {};  // NVMe character device, block device, or a file standing for one
   Layout layout = Layout::object;
   std::uint64_t capacity_bytes = 0;     // hard bound on disk; 0: none (layout object only)
-  std::uint64_t segment_bytes = 0;      // 0: the reclaim unit; in a directory 256 MiB, or less
+  std::uint64_t segment_bytes = 0;      // 0: the reclaim unit; in a directory 257 MiB, or less
   std::uint64_t base_offset_bytes = 0;  // device: where its part of the device begins
   // Device: which of its placement ids are whose, as PIDs or as RUH identifiers, which differ on
   // some namespaces. Empty: the first one is for metadata, the others for data.

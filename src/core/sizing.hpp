@@ -21,8 +21,9 @@ constexpr std::uint64_t segments_in(std::uint64_t capacity_bytes, std::uint64_t 
 }
 
 // A reclaim unit where there is one, or as many as the largest object needs; a part of one where
-// that would leave fewer than kMinSegments. Else 256 MiB; smaller where that would leave fewer than
-// 64 segments, but with room for two of the largest objects.
+// that would leave fewer than kMinSegments. Else 257 MiB, so that objects of powers of two fit with
+// their headers (8 of 32 MiB; in 256 MiB there are 7); smaller where that would leave fewer than 64
+// segments, but with room for two of the largest objects.
 inline std::uint64_t default_segment_bytes(const Options& options, std::uint64_t unit_bytes) {
   constexpr std::uint64_t kMiB = 1U << 20;
   const std::uint64_t record = format::record_bytes(options.max_object_bytes);
@@ -36,7 +37,7 @@ inline std::uint64_t default_segment_bytes(const Options& options, std::uint64_t
     return bytes;
   }
   const std::uint64_t two_objects = 2 * record + kSegmentOverheadBytes;
-  std::uint64_t bytes = std::clamp<std::uint64_t>(options.capacity_bytes / 64, kMiB, 256 * kMiB);
+  std::uint64_t bytes = std::clamp<std::uint64_t>(options.capacity_bytes / 64, kMiB, 257 * kMiB);
   bytes = std::max(bytes, two_objects);
   bytes = (bytes + kMiB - 1) / kMiB * kMiB;
   return bytes;

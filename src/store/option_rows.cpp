@@ -74,7 +74,7 @@ const std::array kRows{
          .default_value = "0",
          .layouts = "prompt, segment",
          .help = "Size of a segment, a multiple of 4096, fixed when the store is made. 0: the "
-                 "device's reclaim unit; in a directory 256MiB, less where the capacity is "
+                 "device's reclaim unit; in a directory 257MiB, less where the capacity is "
                  "small."},
         &Options::segment_bytes,
         0,
