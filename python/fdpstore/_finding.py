@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from fdpstore._native import ListedKey, Store
 
 _PAGE_KEYS = 4096
-_REFRESH_S = 1.0
 _MANY_PINS = 65536
 
 
@@ -46,22 +45,23 @@ class Finder:
     last, and in the others when it is not there.
     """
 
-    def __init__(self, store: Store, shared: bool, lease_s: float) -> None:
+    def __init__(
+        self, store: Store, lease_s: float, expected: Callable[[], MemoryLayout] | None
+    ) -> None:
         """
         Args:
             store: nobody else may look up in it.
-            shared: whether other processes may store there meanwhile.
             lease_s: when a lock of the store ends by itself.
+            expected: in a store that other processes share, what they may store meanwhile.
         """
         self._store = store
-        self._shared = shared
         self._lease_s = lease_s
+        self._expected = expected
         self._lookups = Completions(store.lookup_event_fd(), store.take_sizes)
         self._pins_lock = threading.Lock()  # guards the next
         self._pins: dict[CacheEngineKey, Pin] = {}
-        self._layouts_lock = threading.Lock()  # for changing the two below
+        self._layouts_lock = threading.Lock()  # for changing the next
         self._layouts: tuple[MemoryLayout, ...] = ()  # the one that hit last is the first
-        self._refreshed_s = time.monotonic()
         self._learn_layouts()
 
     def find(self, keys: Sequence[CacheEngineKey], pin: bool = False) -> list[Found]:
@@ -143,7 +143,9 @@ class Finder:
                 run += self._look_as(layout, keys[1:], lock)
                 self._prefer(layout)
             return run
-        return self._look(keys, lock) if self._refresh_layouts() else []
+        if self._expected is not None and self.add_layouts([self._expected()]):
+            return self._look(keys, lock)
+        return []
 
     def _look_as(
         self, layout: MemoryLayout, keys: Sequence[CacheEngineKey], lock: bool
@@ -151,13 +153,14 @@ class Finder:
         if not keys:
             return []
         names = [store_key(key, layout) for key in keys]
+        until_s = time.monotonic() + self._lease_s  # not later than the store's
         sizes = self._sizes(names, lock)
         hits = sizes.index(0) if 0 in sizes else len(sizes)
         run = [Found(name, layout, size) for name, size in zip(names[:hits], sizes, strict=False)]
         if lock:
             beyond = zip(names[hits:], sizes[hits:], strict=True)
             self._unlock([name for name, size in beyond if size])
-            self._note_pins(keys, run)
+            self._note_pins(keys, run, until_s)
         return run
 
     def _sizes(self, names: list[StoreKey], lock: bool) -> list[int]:
@@ -172,7 +175,7 @@ class Finder:
 
     # --- pins ---
 
-    def _note_pins(self, keys: Sequence[CacheEngineKey], run: list[Found]) -> None:
+    def _note_pins(self, keys: Sequence[CacheEngineKey], run: list[Found], until_s: float) -> None:
         now_s = time.monotonic()
         with self._pins_lock:
             if len(self._pins) > _MANY_PINS:  # of requests that were aborted
@@ -182,7 +185,7 @@ class Finder:
                 if pin is None or pin.until_s <= now_s or pin.found != found:
                     pin = self._pins[key] = Pin(found, 0, now_s)
                 pin.count += 1
-                pin.until_s = now_s + self._lease_s
+                pin.until_s = until_s
 
     def _pinned_run(self, keys: Sequence[CacheEngineKey]) -> list[Found]:
         now_s = time.monotonic()
@@ -199,19 +202,11 @@ class Finder:
 
     def _learn_layouts(self) -> None:
         """From what is in the store already."""
-        if not self._shared:
+        if self._expected is None:
             self.add_layouts(_layouts_in(self._store.usage()[2]))
             return
         for page in self.listing():  # a shared directory counts its usage only after a while
             self.add_layouts(_layouts_in({row[4] for row in page}))
-
-    def _refresh_layouts(self) -> bool:
-        """Whether others have stored, in a shared directory, what was not known."""
-        with self._layouts_lock:
-            if not self._shared or time.monotonic() < self._refreshed_s + _REFRESH_S:
-                return False
-            self._refreshed_s = time.monotonic()
-        return self.add_layouts(_layouts_in(self._store.usage()[2]))
 
     def _prefer(self, layout: MemoryLayout) -> None:
         with self._layouts_lock:

@@ -23,6 +23,8 @@ from lmcache.v1.memory_management import (
 )
 
 if TYPE_CHECKING:
+    from lmcache.v1.config import LMCacheEngineConfig
+    from lmcache.v1.metadata import LMCacheMetadata
     from lmcache.v1.storage_backend.abstract_backend import AllocatorBackendInterface
 
 _BYTES, _NARROWED, _POSITIONS = "bytes", "narrowed", "positions-"
@@ -191,6 +193,22 @@ class Copy:
     def __init__(self, obj: MemoryObj, content: bytearray) -> None:
         self.byte_array = content
         self.metadata = obj.metadata  # placement hints
+
+
+def expected_layout(config: LMCacheEngineConfig, metadata: LMCacheMetadata) -> MemoryLayout:
+    """How LMCache's engine will store, by its configuration (cache_engine.py, gpu_connector/)."""
+    dtypes, shapes = metadata.get_dtypes(), [tuple(shape) for shape in metadata.get_shapes()]
+    fmt = MemoryFormat.KV_MLA_FMT if metadata.use_mla else MemoryFormat.KV_2LTD
+    if config.use_layerwise:
+        kv, _, tokens, hidden = shapes[0]
+        if metadata.use_mla:
+            shapes = [(tokens, hidden)]
+        elif config.enable_blending:
+            fmt, shapes = MemoryFormat.KV_2TD, [(kv, tokens, hidden)]
+        else:
+            fmt, shapes = MemoryFormat.KV_T2D, [(tokens, kv, hidden)]
+    parts = [Part(*part) for part in zip(dtypes, shapes, strict=False)]
+    return MemoryLayout(fmt, *_without_tokens(parts, fmt.token_dim(), None))
 
 
 def _positions_part(meta: MemoryObjMetadata) -> Part | None:

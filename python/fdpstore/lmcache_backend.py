@@ -23,6 +23,7 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lmcache.logging import init_logger
@@ -32,7 +33,7 @@ import fdpstore
 from fdpstore._engine_keys import StoreKey, scope_of, store_key, worker_of
 from fdpstore._extra_config import store_options
 from fdpstore._finding import Finder, Found
-from fdpstore._memory_layouts import MemoryLayout
+from fdpstore._memory_layouts import MemoryLayout, expected_layout
 from fdpstore._opening import log_opened, register_memory
 from fdpstore._puts import Done, Put, Puts
 from fdpstore._waiting import Completions
@@ -80,7 +81,8 @@ class FdpStorageBackend(StoragePluginInterface):
         options = store_options(config.extra_config or {}, world_size, rank)
         shared = options["layout"] == "object"
         self._store = fdpstore.open(options)
-        self._finder = Finder(self._store, shared, options["lock_timeout_s"])
+        expected = partial(expected_layout, config, metadata) if shared and metadata else None
+        self._finder = Finder(self._store, options["lock_timeout_s"], expected)
         self._gets = Completions(self._store.get_event_fd(), self._store.take_gets)
         self._puts = Puts(self._store, logger)
         log_opened(self._store, logger)
@@ -265,7 +267,9 @@ class FdpStorageBackend(StoragePluginInterface):
         if not names:
             return 0
         sizes = self._store.erase([name for _, name in names])
-        return len({key for (key, _), size in zip(names, sizes, strict=True) if size is not None})
+        gone = {key for (key, _), size in zip(names, sizes, strict=True) if size is not None}
+        self._finder.drop_pins(gone)  # whose lock has ended
+        return len(gone)
 
     def clear(self) -> int:
         """Remove what is not pinned (objects of MP mode stay). How many tokens that were."""

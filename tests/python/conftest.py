@@ -56,3 +56,17 @@ def open_adapter() -> Iterator[Callable[..., Any]]:
     yield open_one
     for adapter in opened:
         adapter.close()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Any]]:
+    """Makes things that have a ``close``, and closes them at the end."""
+    opened = []
+
+    def start_one(kind: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        opened.append(kind(*args, **kwargs))
+        return opened[-1]
+
+    yield start_one
+    for one in opened:
+        one.close()

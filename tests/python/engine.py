@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from lmcache.v1.config import LMCacheEngineConfig
 from lmcache.v1.event_manager import EventManager
 from lmcache.v1.memory_management import MemoryFormat, MemoryObj
 from lmcache.v1.metadata import LMCacheMetadata
+from lmcache.v1.pin_monitor import PinMonitor
 from lmcache.v1.storage_backend.local_cpu_backend import LocalCPUBackend
 from lmcache.v1.storage_backend.storage_manager import StorageManager
 
@@ -118,6 +118,8 @@ class Engine:
         self.config = make_config(options, cpu_bytes, **config)
         self.metadata = make_metadata(world_size, worker_id)
         self.loop = Loop()
+        self.closed = False
+        PinMonitor.GetOrCreate(self.config, self.metadata)  # as LMCacheEngine does
         self.cpu = LocalCPUBackend(self.config, self.metadata, "cpu")
         try:
             self.backend = FdpStorageBackend(
@@ -159,9 +161,11 @@ class Engine:
             obj.ref_count_down()
 
     def close(self) -> None:
-        self.backend.close()
-        self.cpu.close()
-        self.loop.close()
+        if not self.closed:
+            self.closed = True
+            self.backend.close()
+            self.cpu.close()
+            self.loop.close()
 
 
 def seed_of(key: CacheEngineKey) -> int:
@@ -190,7 +194,9 @@ class Manager:
         **config: Any,
     ) -> None:
         self.config = make_config(options, cpu_bytes, **config)
-        self.manager = StorageManager(self.config, metadata or make_metadata(), EventManager())
+        metadata = metadata or make_metadata()
+        PinMonitor.GetOrCreate(self.config, metadata)  # as LMCacheEngine does
+        self.manager = StorageManager(self.config, metadata, EventManager())
         self.closed = False
 
     @property
@@ -219,9 +225,3 @@ class Manager:
         if not self.closed:
             self.closed = True
             self.manager.close()
-
-
-def directory_options(layout: str, directory: Path, **more: Any) -> dict[str, Any]:
-    from conftest import options_for
-
-    return options_for(layout, directory, **more)

@@ -19,7 +19,6 @@ from engine import (
     torch,
 )
 from helpers import wait_until
-
 from lmcache.utils import CacheEngineKey
 from lmcache.v1.config import LMCacheEngineConfig
 from lmcache.v1.memory_management import BytesBufferMemoryObj, MemoryFormat, MemoryObj
