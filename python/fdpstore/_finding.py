@@ -129,6 +129,10 @@ class Finder:
             if not cursor:
                 return
 
+    def close(self) -> None:
+        """After the store."""
+        self._lookups.close()
+
     # --- look-ups ---
 
     def _look(self, keys: Sequence[CacheEngineKey], lock: bool) -> list[Found]:

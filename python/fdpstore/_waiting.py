@@ -56,8 +56,11 @@ class Completions(Generic[Result]):
                     self._changed.notify_all()
 
     def close(self) -> None:
-        """Once nobody waits any more."""
-        os.close(self._fd)
+        """When the store is closed, so that all tasks are done, or nobody waits any more."""
+        with self._changed:
+            while self._polling:
+                self._changed.wait()
+            os.close(self._fd)
 
     def _clear(self) -> None:
         with contextlib.suppress(BlockingIOError):  # an earlier one took the count

@@ -301,6 +301,8 @@ class FdpStorageBackend(StoragePluginInterface):
         except fdpstore.Error as error:
             logger.error("fdpstore: closing the store failed: %s", error)
         self._puts.finish()
+        self._finder.close()
+        self._gets.close()
         try:
             self.loop.call_soon_threadsafe(self._stop_watching)
         except RuntimeError:  # the loop has been closed, and watches nothing

@@ -278,6 +278,17 @@ def test_closed_backend_refuses_and_has_given_everything_back(start, options):
     assert {obj.get_ref_count() for obj in objects} == {1}
 
 
+def test_descriptors_are_given_back(options):
+    Engine(options).close()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        engine = Engine(options)
+        engine.store_new(make_keys(2))
+        engine.load_and_verify(make_keys(2))
+        engine.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_rest_of_the_contract(start, options):
     engine = start(Engine, options)
     assert engine.backend.get_allocator_backend() is engine.cpu

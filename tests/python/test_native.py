@@ -1,10 +1,12 @@
 """The package without LMCache: buffers, errors, tools."""
 
+import json
 import subprocess
 import sys
 import threading
 import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import fdpstore
 import pytest
@@ -168,3 +170,57 @@ def test_check_names_the_file_of_a_damaged_object(tmp_path):
     (finding,) = fdpstore.check(options)["findings"]
     assert file.name in finding["where"]
     assert finding["repaired"] is False
+
+
+POLICY = """description = Two streams by name, and a class
+stream.first.handles = 0
+stream.second.handles = 1
+rule = class:cold -> second
+rule = * -> first
+"""
+
+
+def handles_used(store):
+    streams = json.loads(store.status())["streams"]
+    return {stream["handle"]: stream["objects"] for stream in streams if stream["objects"]}
+
+
+@pytest.mark.parametrize(
+    ("stream", "handle"), [("", 0), ("second", 1), ("cold", 1), ("unheard-of", 0)]
+)
+def test_put_goes_to_the_stream_that_is_named(tmp_path, stream, handle):
+    (tmp_path / "my.policy").write_text(POLICY)
+    options = options_for("segment", tmp_path / "store", policy=str(tmp_path / "my.policy"))
+    store = fdpstore.open(options | {"capacity_bytes": 128 * options["segment_bytes"]})
+    keys = [Key(bytes([number])) for number in range(3)]
+    assert fdpstore.put_many(store, keys, [b"x" * 10] * 3, stream=stream) == 30
+    assert handles_used(store) == {handle: 3}
+    assert fdpstore.put_many(store, keys, [b"x" * 10] * 3) == 0  # there already
+    assert fdpstore.put(store, Key(b"one"), b"y" * 5, stream=stream) == 5
+    assert handles_used(store) == {handle: 4}
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("rank", "hint", "handle"), [(None, None, 2), (1, None, 1), (1, 3, 3), (0, None, 0)]
+)
+def test_rank_is_the_objects_hint_or_the_calls_or_the_keys(tmp_path, rank, hint, handle):
+    options = options_for("segment", tmp_path / "store", policy="per-rank")
+    store = fdpstore.open(options | {"capacity_bytes": 128 * options["segment_bytes"]})
+    content = bytearray(b"content")
+    if hint is not None:
+        content = SimpleNamespace(
+            byte_array=content, metadata=SimpleNamespace(fdp_placement_rank=hint)
+        )
+    assert fdpstore.put(store, Key(b"k", kv_rank=2 << 16), content, rank=rank) == 7
+    assert handles_used(store) == {handle: 1}
+    store.close()
+
+
+def test_put_that_fails_raises(tmp_path, layout):
+    store = fdpstore.open(options_for(layout, tmp_path / "store", max_object_bytes=10))
+    with pytest.raises(fdpstore.Error, match="max_object_bytes"):
+        fdpstore.put_many(store, [Key(b"a"), Key(b"b")], [b"1", b"x" * 11])
+    task = store.submit_lookup([Key(b"a"), Key(b"b")], False)
+    assert until(store.take_sizes) == [(task, [1, 0])]
+    store.close()
