@@ -5,11 +5,14 @@
 #include <optional>
 
 #include <fmt/format.h>
+#include <unistd.h>
 #include <boost/json/serialize.hpp>
 
 #include "command.hpp"
 #include "fdpstore/types.hpp"
+#include "progress.hpp"
 #include "store/option_rows.hpp"
+#include "store/record_trace.hpp"
 #include "text.hpp"
 #include "trace/footprint.hpp"
 #include "trace/footprint_json.hpp"
@@ -22,6 +25,9 @@ namespace {
 namespace po = boost::program_options;
 
 constexpr std::size_t kScopesShown = 16;
+constexpr auto kInfoUsage =
+    "info FILE [--object-bytes SIZE] [--chunk-tokens N] [--scopes] [--json]";
+constexpr auto kRecordUsage = "record STORE FILE [--seconds N] [--json]";
 
 std::string percent(double share) {
   return fmt::format("{:.1f} %", 100 * share);
@@ -120,13 +126,10 @@ std::uint32_t tokens_option(const po::variables_map& values, const char* name) {
 }
 
 std::optional<po::variables_map> read(const Command& command, const Arguments& arguments,
-                                      po::options_description& visible) {
+                                      po::options_description& visible,
+                                      const std::vector<std::string>& positional) {
   try {
-    auto values = read_arguments(command, arguments, visible, {"file"});
-    if (values && !values->contains("file")) {
-      throw Failure(fmt::format("trace: FILE is missing; usage: fdpstore trace {}", command.usage));
-    }
-    return values;
+    return read_arguments(command, arguments, visible, positional);
   } catch (const po::unknown_option& error) {
     throw Failure(fmt::format("trace: unknown option {}; see fdpstore trace --help",
                               error.get_option_name()));
@@ -145,8 +148,11 @@ int run_info(const Command& command, const Arguments& arguments) {
       "JSONL: splits each id into objects of so many tokens (LMCache: 256)")(
       "scopes", "show every tenant and rank, however many there are")("json",
                                                                       "print one JSON object");
-  const auto values = read(command, arguments, visible);
+  const auto values = read(command, arguments, visible, {"file"});
   if (!values) return kExitOk;
+  if (!values->contains("file")) {
+    throw Failure(fmt::format("trace: FILE is missing; usage: fdpstore trace {}", kInfoUsage));
+  }
   const auto trace =
       value_of(trace::open_trace((*values)["file"].as<std::string>(),
                                  {.object_bytes = size_option(*values, "object-bytes"),
@@ -165,17 +171,66 @@ int run_info(const Command& command, const Arguments& arguments) {
   return kExitOk;
 }
 
+void print(const store::RecordReport& report, const std::string& file) {
+  std::cout << fmt::format("{} calls in {:.1f} s, {} in {}\n", report.calls, report.seconds,
+                           size_text(report.bytes), printable(file));
+  if (report.lost_calls > 0) {
+    std::cout << fmt::format(
+        "note: {} calls came faster than they could be taken, and are missing\n",
+        report.lost_calls);
+  }
+  if (report.store_closed) std::cout << "note: it ended because the store was closed\n";
+}
+
+int run_record(const Command& command, const Arguments& arguments) {
+  po::options_description visible("Options");
+  double seconds = 0;
+  visible.add_options()("seconds", po::value(&seconds)->value_name("N"),
+                        "end after so long (default: when Ctrl-C is pressed)")(
+      "json", "print one JSON object");
+  const auto values = read(command, arguments, visible, {"store", "file"});
+  if (!values) return kExitOk;
+  if (!values->contains("file")) {
+    throw Failure(fmt::format("trace: {} is missing; usage: fdpstore trace {}",
+                              values->contains("store") ? "FILE" : "STORE", kRecordUsage));
+  }
+  if (values->contains("seconds") && !(seconds > 0)) {
+    throw Failure("trace: --seconds: more than 0 is possible");
+  }
+  const StopOnSignal stop;
+  const bool terminal = is_terminal(STDERR_FILENO);
+  const auto file = (*values)["file"].as<std::string>();
+  const auto report = value_of(store::record_trace(
+      (*values)["store"].as<std::string>(), file, [&](const store::RecordReport& so_far) {
+        if (terminal) {
+          std::cerr << fmt::format("\r{} calls, {}\033[K", so_far.calls, size_text(so_far.bytes))
+                    << std::flush;
+        }
+        return !StopOnSignal::wanted() && (seconds == 0 || so_far.seconds < seconds);
+      }));
+  if (terminal) std::cerr << "\r\033[K";
+  if (values->contains("json")) {
+    std::cout << to_json(report) << '\n';
+  } else {
+    print(report, file);
+  }
+  return kExitOk;
+}
+
 int run(const Command& command, const Arguments& arguments) {
+  if (!arguments.empty() && arguments.front() == "record") {
+    return run_record(command, {arguments.begin() + 1, arguments.end()});
+  }
   if (!arguments.empty() && arguments.front() == "info") {
     return run_info(command, {arguments.begin() + 1, arguments.end()});
   }
   if (!arguments.empty() && (arguments.front() == "--help" || arguments.front() == "-h")) {
-    return run_info(command, {"--help"});
+    return run_info(command, {"--help"});  // one text explains both
   }
-  throw Failure(fmt::format(
-      "trace: {}; usage: fdpstore trace {}",
-      arguments.empty() ? "info is missing" : printable(arguments.front()) + " is not known",
-      command.usage));
+  throw Failure(fmt::format("trace: {}; usage: fdpstore trace {}",
+                            arguments.empty() ? "info or record is missing"
+                                              : printable(arguments.front()) + " is not known",
+                            command.usage));
 }
 
 }  // namespace
@@ -212,21 +267,32 @@ void print_summary(const trace::Trace& trace, const trace::Footprint& footprint)
 
 const Command kTrace{
     .name = "trace",
-    .usage = "info FILE [--object-bytes SIZE] [--chunk-tokens N] [--scopes] [--json]",
-    .summary = "what a trace asks of a store: sizes, reuse, what a cache could give",
+    .usage = "info FILE […] | record STORE FILE [--seconds N] [--json]",
+    .summary = "looks at traces, and records what a live store is asked",
     .text =
-        "Says what the trace in FILE asks of a store: how many objects there are, how often and\n"
+        "info says what the trace in FILE asks of a store: how many objects there are, how often "
+        "and\n"
         "how soon they are used again, and which share of the tokens asked for an LRU cache of\n"
         "a given size would have: all of them that are there, and those of the leading run,\n"
         "which are all that a serving engine can take. FILE is Mooncake JSONL (one request a\n"
         "line: timestamp, hash_ids), a recording of LMCache (lmcache server --trace-level\n"
         "storage --trace-output FILE), or gen:RECIPE[,parameter=value…] for a trace made to\n"
-        "order, as `fdpstore gen-trace` writes it.\n",
+        "order, as `fdpstore gen-trace` writes it.\n\n"
+        "record writes what the store in STORE is asked from now on (stores, lookups, loads,\n"
+        "unlocks, deletes: keys and sizes, no payload) into FILE, until --seconds have passed,\n"
+        "Ctrl-C is pressed, or the store is closed. Another process (LMCache) must have the\n"
+        "store open, and hardly notices: what comes too fast is left out, counted and told.\n"
+        "FILE is a recording as LMCache makes them: `trace info`, `compare --trace FILE` and\n"
+        "`lmcache trace info` read it. What was in the store before is not in it, so that a\n"
+        "recording for `compare` had better begin with an empty store, or last for long.\n"
+        "FILE names models, tenants and chunks; only its owner may read it (0600).\n",
     .examples =
         "  fdpstore trace info mooncake_conversation.jsonl --chunk-tokens 256\n"
         "  fdpstore trace info gen:coding_agent,tenants=8\n"
-        "  fdpstore trace info t.lct --json | jq '.hit_ratio_lru'\n",
-    .exit_codes = "0; 2 when FILE is no trace or cannot be read.",
+        "  fdpstore trace info t.lct --json | jq '.hit_ratio_lru'\n"
+        "  fdpstore trace record /mnt/kv live.lct --seconds 3600\n"
+        "  fdpstore compare --trace live.lct\n",
+    .exit_codes = "0; 2 when FILE is no trace or cannot be read, or nothing can be recorded.",
     .run = run,
 };
 

@@ -14,6 +14,9 @@ namespace fdpstore::store {
 namespace {
 
 namespace json = boost::json;
+using trace::LctCall;
+
+constexpr std::size_t kMaxTakenBytes = 4U << 20;  // of a recording, in one answer
 
 class ServedStore final : public Store {
  public:
@@ -31,12 +34,15 @@ class ServedStore final : public Store {
   ~ServedStore() override { server_.reset(); }
 
   Result<TaskId> submit_put(std::span<const PutItem> items) override {
+    if (recorder_.on()) record_items(LctCall::store, items, &PutItem::bytes);
     return store_->submit_put(items);
   }
   Result<TaskId> submit_get(std::span<const GetItem> items) override {
+    if (recorder_.on()) record_items(LctCall::load, items, &GetItem::buffer);
     return store_->submit_get(items);
   }
   Result<TaskId> submit_lookup(std::span<const KeyRef> keys, bool lock) override {
+    if (recorder_.on()) recorder_.record(LctCall::lookup, keys, {});
     return store_->submit_lookup(keys, lock);
   }
   int event_fd(TaskKind kind) const override { return store_->event_fd(kind); }
@@ -44,8 +50,12 @@ class ServedStore final : public Store {
     return store_->take_completed(kind);
   }
   std::vector<DroppedKey> take_dropped() override { return store_->take_dropped(); }
-  void unlock(std::span<const KeyRef> keys) override { store_->unlock(keys); }
+  void unlock(std::span<const KeyRef> keys) override {
+    if (recorder_.on()) recorder_.record(LctCall::unlock, keys, {});
+    store_->unlock(keys);
+  }
   Result<std::vector<std::optional<std::uint64_t>>> erase(std::span<const KeyRef> keys) override {
+    if (recorder_.on()) recorder_.record(LctCall::erase, keys, {});
     return store_->erase(keys);
   }
   Result<KeyPage> list(std::string_view cursor, std::size_t page_size,
@@ -69,9 +79,22 @@ class ServedStore final : public Store {
   }
 
  private:
+  template <class Item, class Bytes>
+  void record_items(LctCall call, std::span<const Item> items, Bytes Item::* bytes) {
+    std::vector<KeyRef> keys;
+    std::vector<std::uint64_t> sizes;
+    keys.reserve(items.size());
+    sizes.reserve(items.size());
+    for (const Item& item : items) {
+      keys.push_back(item.key);
+      sizes.push_back((item.*bytes).size());
+    }
+    recorder_.record(call, keys, sizes);
+  }
+
   Result<void> start(const std::string& socket_name) {
-    auto server = DiagnosticsServer::start(socket_name, [&store = *store_](std::string_view line) {
-      return answer_question(store, line);
+    auto server = DiagnosticsServer::start(socket_name, [this](std::string_view line) {
+      return answer_question(*store_, recorder_, line);
     });
     if (!server) return fail(std::move(server.error()));
     server_ = std::move(*server);
@@ -79,20 +102,14 @@ class ServedStore final : public Store {
   }
 
   std::unique_ptr<Store> store_;
+  CallRecorder recorder_;
   std::string warning_;
   std::mutex close_mutex_;  // close() may be called by several threads
   std::unique_ptr<DiagnosticsServer> server_;
 };
 
-Result<std::string> from_hex(std::string_view hex) {
-  const auto digit = [](char c) { return std::string_view("0123456789abcdef").find(c); };
-  std::string bytes;
-  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
-    if (digit(hex[i]) > 15 || digit(hex[i + 1]) > 15) break;
-    bytes += static_cast<char>(digit(hex[i]) * 16 + digit(hex[i + 1]));
-  }
-  if (2 * bytes.size() != hex.size()) return fail(Errc::invalid_argument, "not hexadecimal");
-  return bytes;
+json::object error_object(const Error& error) {
+  return {{"error", valid_utf8(error.message())}};
 }
 
 json::object list_page(Store& store, const json::object& question) {
@@ -107,23 +124,21 @@ json::object list_page(Store& store, const json::object& question) {
   return {{"keys", std::move(keys)}, {"next", to_hex(page->next)}};
 }
 
-Result<json::value> ask(DiagnosticsClient& client, const json::object& question,
-                        const char* field) {
-  auto line = client.ask(json::serialize(question));
-  if (!line) return fail(std::move(line.error()));
-  boost::system::error_code error;
-  json::value answer = json::parse(*line, error);
-  if (error || !answer.is_object()) {
-    return fail(Errc::corrupt, "the process that has the store open gave no valid answer");
+json::object answer_trace(CallRecorder& recorder, const json::object& question) {
+  const std::string_view what = question.at("do").as_string();
+  if (what == "on") {
+    const auto recording = recorder.start();
+    if (!recording) return error_object(recording.error());
+    return {{"recording", *recording}};
   }
-  if (const json::value* problem = answer.get_object().if_contains("error")) {
-    return fail(Errc::invalid_argument, json::serialize(*problem));
-  }
-  if (!answer.get_object().contains(field)) {
-    return fail(Errc::version_mismatch,
-                "the process that has the store open is of another version of fdpstore");
-  }
-  return answer;
+  const auto recording = question.at("recording").to_number<std::uint64_t>();
+  if (what != "take" && what != "off") return {{"error", "trace is on, take or off"}};
+  const auto taken =
+      what == "take" ? recorder.take(recording, kMaxTakenBytes) : recorder.stop(recording);
+  if (!taken) return error_object(taken.error());
+  return {{"frames", to_hex(taken->frames)},
+          {"calls", taken->calls},
+          {"lost_calls", taken->lost_calls}};
 }
 
 }  // namespace
@@ -133,14 +148,35 @@ std::unique_ptr<Store> serve_diagnostics(std::unique_ptr<Store> store,
   return std::make_unique<ServedStore>(std::move(store), base_path);
 }
 
-std::string answer_question(Store& store, std::string_view line) {
+Result<json::value> ask_for(DiagnosticsClient& client, const json::object& question,
+                            const char* field) {
+  auto line = client.ask(json::serialize(question));
+  if (!line) return fail(std::move(line.error()));
+  boost::system::error_code error;
+  json::value answer = json::parse(*line, error);
+  if (error || !answer.is_object()) {
+    return fail(Errc::corrupt, "the process that has the store open gave no valid answer");
+  }
+  if (const json::value* problem = answer.get_object().if_contains("error")) {
+    return fail(Errc::invalid_argument, problem->is_string() ? std::string(problem->get_string())
+                                                             : json::serialize(*problem));
+  }
+  if (!answer.get_object().contains(field)) {
+    return fail(Errc::version_mismatch,
+                "the process that has the store open is of another version of fdpstore");
+  }
+  return answer;
+}
+
+std::string answer_question(Store& store, CallRecorder& recorder, std::string_view line) {
   try {
     const json::value question = json::parse(line);
     const json::object& object = question.as_object();
     const std::string_view what = object.at("ask").as_string();
     if (what == "stat") return fmt::format("{{\"status\":{}}}", to_json(store.status()));
     if (what == "ls") return json::serialize(list_page(store, object));
-    return R"({"error":"this version answers stat and ls"})";
+    if (what == "trace") return json::serialize(answer_trace(recorder, object));
+    return R"({"error":"this version answers stat, ls and trace"})";
   } catch (const std::exception& error) {
     return json::serialize(
         json::object{{"error", fmt::format("no valid question: {}", error.what())}});
@@ -148,14 +184,14 @@ std::string answer_question(Store& store, std::string_view line) {
 }
 
 Result<json::value> ask_status(DiagnosticsClient& client) {
-  auto answer = ask(client, {{"ask", "stat"}}, "status");
+  auto answer = ask_for(client, {{"ask", "stat"}}, "status");
   if (!answer) return answer;
   return answer->get_object()["status"];
 }
 
 Result<KeyPage> ask_keys(DiagnosticsClient& client, std::string_view cursor, std::size_t limit,
                          std::string_view model_name) {
-  auto answer = ask(
+  auto answer = ask_for(
       client, {{"ask", "ls"}, {"cursor", to_hex(cursor)}, {"limit", limit}, {"model", model_name}},
       "keys");
   if (!answer) return fail(std::move(answer.error()));

@@ -98,12 +98,13 @@ enum class Call : std::uint8_t {
   lookup,
   load,
   erase,
+  gap,
   none,
   other
 };
 
 Call call_of(std::string_view qualname) {
-  static constexpr std::array<std::pair<std::string_view, Call>, 15> kCalls{{
+  static constexpr std::array<std::pair<std::string_view, Call>, 16> kCalls{{
       {"submit_prefetch_task", Call::prefetch},
       {"reserve_write", Call::reserve},
       {"finish_write", Call::finish},
@@ -119,6 +120,7 @@ Call call_of(std::string_view qualname) {
       {"unlock", Call::none},
       {"submit_unlock", Call::none},
       {"delete", Call::erase},
+      {"gap", Call::gap},
   }};
   const std::string_view last = qualname.substr(qualname.rfind('.') + 1);
   for (const auto& [name, call] : kCalls) {
@@ -157,6 +159,10 @@ class RecordReader {
   void add_notes() {
     if (others_ > 0) {
       trace_.notes.push_back(fmt::format("{} records of other calls were left out", others_));
+    }
+    if (lost_ > 0) {
+      trace_.notes.push_back(
+          fmt::format("{} calls are missing: they came faster than they could be recorded", lost_));
     }
     if (memory_only_ > 0) {
       trace_.notes.push_back(
@@ -217,7 +223,17 @@ class RecordReader {
       case Call::lookup: return read_op(OpKind::lookup, args);
       case Call::load: return read_op(OpKind::load, args);
       case Call::erase: return read_op(OpKind::erase, args);
+      case Call::gap: return read_gap(args);
     }
+    return {};
+  }
+
+  // Of our own recordings (write_lct.cpp): calls that came too fast.
+  Checked<void> read_gap(const Cursor& args) {
+    auto calls = args.field("calls");
+    const auto count = calls ? calls->integer() : std::nullopt;
+    if (!count || *count < 0) return std::unexpected("`calls` cannot be read");
+    lost_ += static_cast<std::uint64_t>(*count);
     return {};
   }
 
@@ -354,7 +370,7 @@ class RecordReader {
   double time_s_ = 0;
   bool salts_recorded_ = false;
   std::uint64_t keys_ = 0, reservations_ = 0, finished_ = 0, others_ = 0, unknown_types_ = 0,
-                memory_only_ = 0;
+                memory_only_ = 0, lost_ = 0;
 };
 
 struct Frame {

@@ -38,6 +38,7 @@ MAY_INCLUDE: dict[str, set[str]] = {
         "src/backends",
         "src/objects",
         "src/ftl",
+        "src/trace",
     },
     "src/ftl": {"src/common"},
     "src/trace": {"src/common"},

@@ -150,6 +150,66 @@ class Live(unittest.TestCase):
         self.assertIn(f'fdpstore_stored_objects_total{{path="{self.path}"}} {OBJECTS}\n', text)
         self.assertRegex(text, r'fdpstore_stream_live_bytes\{path="[^"]+",stream="[^"]+"\} \d+')
 
+    def test_trace_record_of_a_store_at_work(self) -> None:
+        file = self.scratch / "live.lct"
+        with self.held("segment", "work"):
+            done = self.run_cli("trace", "record", self.path, file, "--seconds", 1, "--json")
+            stat = json.loads(self.run_cli("stat", self.path, "--json").stdout)
+        report = json.loads(done.stdout)
+        self.assertEqual((report["lost_calls"], report["store_closed"]), (0, False))
+        self.assertAlmostEqual(report["seconds"], 1, delta=0.5)
+        self.assertGreater(report["calls"], 30)
+        self.assertGreater(stat["stored_objects"], OBJECTS, "it worked on")
+        info = json.loads(self.run_cli("trace", "info", file, "--json").stdout)
+        by_kind = info["operations_by_kind"]
+        # A round of work: a store, a lookup (its hits and misses differ in size), a load, a delete.
+        self.assertGreater(by_kind["store"], 5)
+        for kind in ("lookup", "load", "erase"):
+            rounds = by_kind[kind] / (2 if kind == "lookup" else 1)
+            self.assertAlmostEqual(rounds, by_kind["store"], delta=2)
+        replayed = self.run_cli(
+            *("compare", "--trace", file, "--policy", "none", "--mode", "no_fdp", "--json"),
+            *("--object-bytes", "1MiB", "--capacity", "512M", "--no-baselines", "--quick"),
+            *("--max-passes", 2, "--out", self.scratch / "out"),
+        )
+        self.assertIn("live.lct", replayed.stdout)
+        hit_ratios = re.findall(r'"hit_ratio[^"]*": ?([0-9.Ee+-]+)', replayed.stdout)
+        self.assertTrue(any(float(one) > 0.3 for one in hit_ratios), replayed.stdout)
+
+    def test_trace_record_ends_with_ctrl_c_and_with_the_store(self) -> None:
+        for end in ("signal", "store"):
+            file = self.scratch / f"{end}.lct"
+            with self.held("object", "work") as holder:
+                record = subprocess.Popen(
+                    self.command("trace", "record", self.path, file),
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    env=self.environment,
+                )
+                while not file.exists() or file.stat().st_size < 5000:
+                    self.assertIsNone(record.poll())
+                if end == "signal":
+                    record.send_signal(signal.SIGINT)
+                else:
+                    holder.stdin.close()
+                    holder.stdin = None
+                out, errors = record.communicate(timeout=30)
+            self.assertEqual((record.returncode, errors), (0, ""))
+            self.assertRegex(out, r"^\d+ calls in ")
+            self.assertEqual("the store was closed" in out, end == "store")
+            info = json.loads(self.run_cli("trace", "info", file, "--json").stdout)
+            self.assertGreater(info["operations_by_kind"]["store"], 0)
+
+    def test_trace_record_needs_a_store_that_is_open(self) -> None:
+        with self.held():
+            pass
+        done = self.run_cli("trace", "record", self.path, self.scratch / "t.lct", expect=2)
+        self.assertIn("start LMCache", done.stderr)
+        self.assertFalse((self.scratch / "t.lct").exists())
+        self.assertIn("FILE is missing", self.run_cli("trace", "record", "x", expect=2).stderr)
+        self.assertIn("STORE is missing", self.run_cli("trace", "record", expect=2).stderr)
+
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -158,12 +158,13 @@ TEST_P(View, StoreOpensWithoutASocketAndSaysSo) {
 TEST_P(View, QuestionOfAnyKindIsAnsweredWithAnObject) {
   auto store = open_store(options());
   ASSERT_TRUE(store) << store.error().message();
+  CallRecorder recorder;
   for (const char* line :
        {"", "x", "{}", "[]", "5", R"({"ask": 5})", R"({"ask": "reboot"})", R"({"ask": "ls"})",
         R"({"ask": "ls", "cursor": "zz", "limit": 5, "model": ""})",
         R"({"ask": "ls", "cursor": "", "limit": -1, "model": ""})",
         R"({"ask": "ls", "cursor": "", "limit": 1, "model": 7})", "\xff\xff"}) {
-    const json::value answer = json::parse(answer_question(**store, line));
+    const json::value answer = json::parse(answer_question(**store, recorder, line));
     EXPECT_TRUE(answer.as_object().contains("error")) << line;
   }
 }
