@@ -79,7 +79,14 @@ def put_many(
     return written_bytes
 
 
-def put(store: Store, key: Any, obj: Any, *, stream: str = "", rank: int | None = None) -> int:  # noqa: ANN401
+def put(
+    store: Store,
+    key: Any,  # noqa: ANN401
+    obj: Any,  # noqa: ANN401
+    *,
+    stream: str = "",
+    rank: int | None = None,
+) -> int:
     """``put_many`` of one object."""
     return put_many(store, [key], [obj], stream=stream, rank=rank)
 
