@@ -45,6 +45,7 @@ SimDevice::SimDevice(const SimParameters& parameters, Ftl ftl)
 double SimDevice::write(std::uint64_t offset_bytes, std::span<const iovec> spans,
                         std::uint32_t handle) {
   const std::lock_guard guard(mutex_);
+  if (cut_) return clock_.now_s();
   std::uint64_t bytes = 0;
   for (const iovec& span : spans) {
     assert(span.iov_base != nullptr || !parameters_.keep_payload);
@@ -82,6 +83,7 @@ double SimDevice::read(std::uint64_t offset_bytes, std::span<const iovec> spans)
 
 double SimDevice::deallocate(std::uint64_t offset_bytes, std::uint64_t bytes) {
   const std::lock_guard guard(mutex_);
+  if (cut_) return clock_.now_s();
   content_.forget(offset_bytes, bytes);
   ops_.clear();
   ftl_.deallocate(offset_bytes, bytes);
@@ -95,6 +97,7 @@ double SimDevice::flush() {
 
 double SimDevice::update_handle(std::uint32_t handle) {
   const std::lock_guard guard(mutex_);
+  if (cut_) return clock_.now_s();
   ops_.clear();
   ftl_.update_handle(parameters_.fdp ? handle : 0);
   return time_.control(clock_.now_s(), ops_);

@@ -55,6 +55,10 @@ class SimDevice {
   void peek(std::uint64_t offset_bytes, std::span<std::byte> out) const;
   void poke(std::uint64_t offset_bytes, std::span<const std::byte> bytes);
 
+  // From now on commands change nothing, though they are answered as ever: what a kill or a loss of
+  // power at this moment leaves is what the next one to open the device finds.
+  void cut(bool on) { cut_ = on; }
+
   // False: it belongs to somebody.
   [[nodiscard]] bool claim() { return !claimed_.exchange(true); }
   void release() { claimed_ = false; }
@@ -65,6 +69,7 @@ class SimDevice {
   const SimParameters parameters_;
   SimClock clock_;
   std::atomic<bool> claimed_{false};
+  std::atomic<bool> cut_{false};
   mutable std::mutex mutex_;  // all below
   Ftl ftl_;
   KeptBytes content_;

@@ -1,0 +1,201 @@
+// How a store grows: memory for each object, time to open after a clean stop and after a kill, and
+// the longest pause of lookups while it is filled. On a simulated device that keeps no payload, so
+// that ten million objects fit into memory.
+//
+//   fdpstore_bench_growth [objects …]        default: 10000 100000 1000000 10000000
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "fdpstore/store.hpp"
+#include "ftl/sim_backend.hpp"
+#include "ftl/sim_device.hpp"
+#include "store/open_on.hpp"
+
+namespace {
+
+using namespace fdpstore;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint64_t kObjectBytes = 60 << 10;  // with its header one mapping unit of the drive
+constexpr std::uint64_t kRecordBytes = 64 << 10;
+constexpr std::size_t kHashBytes = 32;
+constexpr std::size_t kBatch = 256;
+constexpr std::size_t kLookupKeys = 1000;
+
+template <typename T>
+T must(fdpstore::Result<T> result) {
+  if (!result) {
+    fmt::print(stderr, "{}\n", result.error().message());
+    std::exit(1);
+  }
+  return std::move(*result);
+}
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+// Keys of consecutive numbers; alive while their KeyRefs are used.
+class Keys {
+ public:
+  Keys(std::uint64_t first, std::size_t count) : hashes_(count * kHashBytes) {
+    for (std::size_t i = 0; i < count; ++i) set(i, first + i);
+  }
+  void set(std::size_t at, std::uint64_t number) {
+    for (std::size_t word = 0; word < kHashBytes / 8; ++word) {
+      const std::uint64_t mixed = (number + word) * 0x9E3779B97F4A7C15ULL;
+      std::memcpy(hashes_.data() + at * kHashBytes + word * 8, &mixed, 8);
+    }
+  }
+  [[nodiscard]] std::vector<KeyRef> refs() const {
+    std::vector<KeyRef> refs;
+    for (std::size_t at = 0; at < hashes_.size(); at += kHashBytes) {
+      refs.push_back({.chunk_hash = {hashes_.data() + at, kHashBytes},
+                      .model_name = "org/model",
+                      .kv_rank = 0x01000100,
+                      .object_group_id = 0,
+                      .cache_salt = ""});
+    }
+    return refs;
+  }
+
+ private:
+  std::vector<std::byte> hashes_;
+};
+
+void store_objects(Store& store, std::uint64_t first, std::uint64_t end) {
+  for (std::uint64_t at = first; at < end; at += kBatch) {
+    const Keys keys(at, static_cast<std::size_t>(std::min<std::uint64_t>(kBatch, end - at)));
+    std::vector<PutItem> items;
+    for (const KeyRef& key : keys.refs()) {
+      items.push_back({.key = key,
+                       .bytes = {static_cast<const std::byte*>(nullptr), kObjectBytes},
+                       .explicit_rank = {},
+                       .explicit_stream = {}});
+    }
+    const TaskResult result = must(put_and_wait(store, items));
+    if (!result.ok()) must<void*>(fail(*result.error));
+  }
+}
+
+// Looks up random keys, a thousand at a time, until told to stop.
+struct Lookups {
+  std::vector<double> seconds;
+
+  void run(Store& store, std::uint64_t objects, const std::atomic<bool>& stop) {
+    std::mt19937_64 random(1);
+    Keys keys(0, kLookupKeys);
+    while (!stop) {
+      for (std::size_t i = 0; i < kLookupKeys; ++i) keys.set(i, random() % objects);
+      const auto refs = keys.refs();
+      const auto begin = Clock::now();
+      must(store.submit_lookup(refs, false));
+      seconds.push_back(seconds_since(begin));
+      (void)store.take_completed(TaskKind::lookup);
+    }
+  }
+  [[nodiscard]] double quantile(double share) {
+    std::ranges::sort(seconds);
+    return seconds.empty()
+               ? 0
+               : seconds[static_cast<std::size_t>(share * static_cast<double>(seconds.size() - 1))];
+  }
+};
+
+class Growth {
+ public:
+  explicit Growth(std::uint64_t objects) : objects_(objects) {
+    const std::uint64_t unit = 256ULL << 20;
+    const std::uint64_t bytes = objects * kRecordBytes + objects * kRecordBytes / 50;
+    ftl::SimParameters parameters;
+    parameters.keep_payload = false;
+    parameters.ftl.capacity_bytes = (bytes / unit + 16) * unit;
+    parameters.ftl.unit_bytes = unit;
+    device_ = must(ftl::SimDevice::make(parameters));
+    options_.device_path = device_->uri();
+    options_.max_object_bytes = 1 << 20;
+    options_.capacity_bytes = device_->size_bytes();
+    options_.policy = "separated";
+  }
+
+  void run() {
+    auto store = open();
+    std::atomic<bool> stop = false;
+    Lookups lookups;
+    const auto begin = Clock::now();
+    std::thread reader([&] { lookups.run(*store, objects_, stop); });
+    store_objects(*store, 0, objects_);
+    const double fill_s = seconds_since(begin);
+    stop = true;
+    reader.join();
+    const StoreInfo full = store->status().info;
+    must_close(std::move(store));
+
+    store = open();
+    const StoreInfo clean = store->status().info;
+    store_objects(*store, objects_, objects_ + objects_ / 100);
+    device_->cut(true);
+    (void)store->close();
+    store.reset();
+    device_->cut(false);
+    store = open();
+    const StoreInfo killed = store->status().info;
+    if (clean.live_objects != objects_ || killed.live_objects != objects_ + objects_ / 100) {
+      fmt::print(stderr, "objects lost: {} after a stop, {} after a kill\n", clean.live_objects,
+                 killed.live_objects);
+      std::exit(1);
+    }
+    fmt::print("{:>10} {:>9.0f} {:>8.1f} {:>9.3f} {:>8.2f} {:>9.3f} {:>8.2f} {:>8.2f} {:>8.2f}\n",
+               objects_, static_cast<double>(objects_) / fill_s / 1e3, full.memory_bytes_per_object,
+               clean.open_seconds, static_cast<double>(objects_) / clean.open_seconds / 1e6,
+               killed.open_seconds, lookups.quantile(0.5) * 1e3, lookups.quantile(0.99) * 1e3,
+               lookups.quantile(1) * 1e3);
+    must_close(std::move(store));
+  }
+
+ private:
+  std::unique_ptr<Store> open() {
+    return must(store::open_on(options_, must(ftl::open_sim_backend(device_, {}))));
+  }
+  static void must_close(std::unique_ptr<Store> store) {
+    if (auto closed = store->close(); !closed) {
+      fmt::print(stderr, "{}\n", closed.error().message());
+      std::exit(1);
+    }
+  }
+
+  std::uint64_t objects_;
+  std::shared_ptr<ftl::SimDevice> device_;
+  Options options_;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::vector<std::uint64_t> sizes;
+  for (const char* word : std::span(argv, static_cast<std::size_t>(argc)).subspan(1)) {
+    sizes.push_back(std::strtoull(word, nullptr, 10));
+  }
+  if (sizes.empty()) sizes = {10'000, 100'000, 1'000'000, 10'000'000};
+  if (std::ranges::min(sizes) < 1000) {
+    fmt::print(stderr, "usage: fdpstore_bench_growth [objects, at least 1000] …\n");
+    return 2;
+  }
+  fmt::print(
+      "memory: of the index beyond each chunk_hash; lookups: 1,000 keys each, while filling\n");
+  fmt::print("{:>10} {:>9} {:>8} {:>9} {:>8} {:>9} {:>8} {:>8} {:>8}\n", "objects", "k stored/s",
+             "B/object", "open s", "M obj/s", "killed s", "p50 ms", "p99 ms", "max ms");
+  for (const std::uint64_t objects : sizes) Growth(objects).run();
+  return 0;
+}
