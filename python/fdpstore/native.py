@@ -17,7 +17,6 @@ Source: lmcache/v1/distributed/l2_adapters/native_connector_l2_adapter.py of LMC
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import select
@@ -45,14 +44,13 @@ class Connector:
     def __init__(self, **options: object) -> None:
         self._store = fdpstore.open(options)
         self._deleted_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._event_fds = [
+        self._epoll = select.epoll()
+        for fd in (
             self._store.put_event_fd(),
             self._store.get_event_fd(),
             self._store.lookup_event_fd(),
             self._deleted_fd,
-        ]
-        self._epoll = select.epoll()
-        for fd in self._event_fds:
+        ):
             self._epoll.register(fd, select.EPOLLIN)
         self._lock = threading.Lock()  # guards the three below
         self._deletes: ThreadPoolExecutor | None = None
@@ -117,9 +115,8 @@ class Connector:
             yield 2 * task, True, "", _bools(count, prefix, rest)
 
     def _clear_events(self) -> None:
-        for fd in self._event_fds:
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(fd)
+        for fd, _ in self._epoll.poll(0):
+            os.eventfd_read(fd)  # nobody else reads them
 
     def _delete(self, number: int, keys: list[str]) -> None:
         try:
