@@ -21,7 +21,13 @@ from lmcache.v1.memory_management import MemoryFormat, MemoryObjMetadata, Tensor
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 # Object size → keys per task, tasks in flight (as LMCache's controllers would have them).
-SHAPES = {256 * KIB: (16, 4), MIB: (16, 4), 4 * MIB: (8, 4), 16 * MIB: (4, 4)}
+SHAPES = {
+    256 * KIB: (16, 4),
+    MIB: (16, 4),
+    4 * MIB: (8, 4),
+    16 * MIB: (4, 4),
+    32 * MIB: (2, 4),
+}
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ or --loop, its raw-block mode against LMCache's `raw_block` on pre-sized files o
 Every adapter is driven through LMCache's own adapter interface, in one process, in rounds. In a
 round each operation is measured with every contestant, in random order, before the next operation:
 a disk whose speed drifts drifts for all. Reported is the median over rounds and, for each figure,
-the ratio to the better of the peers in the same mode (page cache or O_DIRECT) *within the same
-round* (median of those ratios).
+the ratio to the best of the peers in the same mode (page cache or O_DIRECT) *within the same
+round*: median and 95 % bootstrap interval over rounds. Beside them stands what fio reaches with
+io_uring, O_DIRECT and registered buffers at the same sizes and depth.
 
     python bench/compare_adapters.py --path /mnt/nvme/bench --rounds 5
     pip install lmcache-rust-raw-block-io   # raw_block's engine, for --raw and --loop
@@ -33,6 +34,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import rounds as statistics_of
 from adapters import (
     CONTESTANTS,
     KIB,
@@ -46,12 +48,30 @@ from adapters import (
     make_objects,
     open_adapter,
 )
+from fio_limit import NAME as FIO
+from fio_limit import FioLimit, FioMissing
 from lmcache.v1.distributed.api import ObjectKey
 from lmcache.v1.distributed.l2_adapters.base import L2AdapterInterface
 from lmcache.v1.memory_management import TensorMemoryObj
 
 LOOKUP_BATCH = 1000
 LAST_GENERATION = 1000  # the keys that are loaded, looked up, and deleted
+PROMPT_OBJECTS = 32  # of 1 MiB, loaded by one task
+PROMPT_REPEATS = 9
+
+# What is compared: figure, whether less of it is better, and what ours must reach against the best
+# peer and against fio.
+BARS = [
+    ("store GB/s", False, 1.0, 0.95),
+    ("load GB/s", False, 1.0, 0.95),
+    ("store p99 ms", True, 1.0, None),
+    ("load p99 ms", True, 1.0, None),
+    ("prompt ms", True, 1.0, None),
+    ("store CPU s/GB", True, 1.0, None),
+    ("load CPU s/GB", True, 1.0, None),
+    ("lookups k/s", False, 1.0, None),
+    ("deletes k/s", False, 1.0, None),
+]
 
 
 @dataclass
@@ -148,6 +168,23 @@ class Bench:
             self.size * len(keys),
         )
 
+    def prompt_ms(self, keys: list[ObjectKey], objects: list[TensorMemoryObj]) -> float:
+        """One task that loads a whole prompt, nothing else in flight: median, milliseconds."""
+        fd = self.adapter.get_load_event_fd()
+        times = []
+        for _ in range(PROMPT_REPEATS):
+            drop_caches()
+            begin = time.perf_counter()
+            task = self.adapter.submit_load_task(keys, objects)
+            while (result := self.adapter.query_load_result(task)) is None:
+                select.select([fd], [], [], 10)
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(fd)
+            times.append((time.perf_counter() - begin) * 1e3)
+            if result.popcount() != len(keys):
+                raise RuntimeError("a stored key was not loaded")
+        return median(times)
+
     def lookups_per_s(self, keys: list[ObjectKey], seconds: float = 1.0) -> float:
         fd = self.adapter.get_lookup_and_lock_event_fd()
         groups = list(batches(keys, LOOKUP_BATCH))
@@ -179,6 +216,7 @@ class Entrant:
         self, contestant: Contestant, root: Path, size: int, total: int, loop: bool
     ) -> None:
         self.contestant = contestant
+        self.name = contestant.name
         self.directory = root / contestant.name.replace(" ", "-")
         shutil.rmtree(self.directory, ignore_errors=True)
         self.size = size
@@ -222,6 +260,11 @@ class Entrant:
         drop_caches()
         self.note("load", self.bench.load(self.keys(LAST_GENERATION), buffers))
 
+    def load_prompt(self, buffers: list[TensorMemoryObj]) -> None:
+        if self.size == MIB and self.count >= PROMPT_OBJECTS:
+            keys = self.keys(LAST_GENERATION)[:PROMPT_OBJECTS]
+            self.out["prompt ms"] = self.bench.prompt_ms(keys, buffers[:PROMPT_OBJECTS])
+
     def look_up(self, _: list[TensorMemoryObj]) -> None:
         if self.size == min(SHAPES):
             self.out["lookups k/s"] = self.bench.lookups_per_s(self.keys(LAST_GENERATION)) / 1e3
@@ -239,24 +282,32 @@ def measure_round(
     order: random.Random,
     step: Callable[[str], None],
     loop: bool,
+    with_fio: bool,
 ) -> dict[str, dict[str, float]]:
     """Each operation goes round all contestants, in random order, before the next one begins."""
-    entrants: list[Entrant] = []
-    buffers: list[TensorMemoryObj] = []
+    entrants: list[Entrant | FioLimit] = []
+    batch, depth = SHAPES[size]
     try:
         for contestant in contestants:
             entrants.append(Entrant(contestant, root, size, total, loop))
-        objects = make_objects(size, SHAPES[size][0] * SHAPES[size][1] * 2)
-        buffers = [objects[i % len(objects)] for i in range(entrants[0].count)]
-        for operation in (Entrant.store, Entrant.load, Entrant.look_up, Entrant.delete):
-            for entrant in order.sample(entrants, len(entrants)):
-                step(f"{operation.__name__} {entrant.contestant.name}")
-                operation(entrant, buffers)
+        if with_fio:
+            count = total // size // batch * batch
+            entrants.append(FioLimit(root, size, count, batch * depth))
+        objects = make_objects(size, max(batch * depth * 2, PROMPT_OBJECTS))
+        buffers = [objects[i % len(objects)] for i in range(total // size)]
+        for operation in ("store", "load", "load_prompt", "look_up", "delete"):
+            able = [e for e in entrants if hasattr(e, operation)]  # fio has no keys
+            for entrant in order.sample(able, len(able)):
+                step(f"{operation} {entrant.name}")
+                if isinstance(entrant, Entrant):
+                    getattr(entrant, operation)(buffers[: entrant.count])
+                else:
+                    getattr(entrant, operation)()
                 os.sync()  # what one left in the page cache must not slow the next
     finally:
         for entrant in entrants:
             entrant.close()
-    return {entrant.contestant.name: entrant.out for entrant in entrants}
+    return {entrant.name: entrant.out for entrant in entrants}
 
 
 def drop_caches() -> None:
@@ -279,54 +330,55 @@ def median(values: list[float]) -> float:
     return statistics.median(values) if values else float("nan")
 
 
-def ratio(
-    rounds: list[dict[str, dict[str, float]]], name: str, peers: list[str], column: str
-) -> float:
-    """Against the better of the peers within each round."""
-    against = peer_column(column)
-    return median([r[name][column] / max(r[p][against] for p in peers) for r in rounds])
-
-
 def report(size: int, rounds: list[dict[str, dict[str, float]]], names: list[Contestant]) -> None:
     label = f"{size // MIB} MiB" if size >= MIB else f"{size // KIB} KiB"
     print(f"\n{label}: {SHAPES[size][0]} keys a task, {SHAPES[size][1]} tasks in flight")
     columns = ["store fresh GB/s", "store GB/s", "load GB/s", "store CPU s/GB", "load CPU s/GB"]
     columns += ["store p50 ms", "store p99 ms", "load p50 ms", "load p99 ms"]
-    columns += [c for c in ("lookups k/s", "deletes k/s") if c in rounds[0][names[0].name]]
+    columns += [
+        c for c in ("prompt ms", "lookups k/s", "deletes k/s") if c in rounds[0][names[0].name]
+    ]
     print("  " + "".ljust(20) + "".join(c.rjust(18) for c in columns))
-    apart = []
+    for name in rounds[0]:
+        cells = [median([r[name][c] for r in rounds if c in r[name]]) for c in columns]
+        print("  " + name.ljust(20) + "".join(f"{cell:.2f}".rjust(18) for cell in cells))
     for contestant in names:
-        line = "  " + contestant.name.ljust(20)
-        # Like with like: page cache with page cache, O_DIRECT with O_DIRECT.
-        peers = [c.name for c in names if c.peer and c.direct == contestant.direct]
-        for column in columns:
-            cell = f"{median([r[contestant.name][column] for r in rounds]):.2f}"
-            if not contestant.peer and peers and "/s" in column:
-                cell += f" ({ratio(rounds, contestant.name, peers, column):.2f}x)"
-            line += cell.rjust(18)
-        print(line)
         if not contestant.peer:
-            text = [f"{ratio(rounds, contestant.name, [p], 'store GB/s'):.2f}x {p}" for p in peers]
-            apart.append(f"  stores, {contestant.name}: " + ", ".join(text))
-    print("\n".join(apart))
+            report_ratios(contestant, rounds, names)
 
 
-def peer_column(column: str) -> str:
-    """Fresh stores are compared with peers' stores into space that was written before."""
-    return column.replace("store fresh", "store")
+def report_ratios(
+    ours: Contestant, rounds: list[dict[str, dict[str, float]]], names: list[Contestant]
+) -> None:
+    """Like with like: page cache with page cache, O_DIRECT with O_DIRECT."""
+    peers = [c.name for c in names if c.peer and c.direct == ours.direct]
+    limits = [FIO] if ours.direct and FIO in rounds[0] else []
+    print(f"  {ours.name}: above 1 is better than the best peer, or fio; median [95 % interval]")
+    for column, lower, peer_bar, fio_bar in BARS:
+        for others, who, bar in ((peers, "best peer", peer_bar), (limits, FIO, fio_bar)):
+            if not others or bar is None or column not in rounds[0][ours.name]:
+                continue
+            ratios = [
+                statistics_of.paired(r[ours.name][column], [r[o][column] for o in others], lower)
+                for r in rounds
+            ]
+            ratio = statistics_of.ratio_of(ratios)
+            verdict = "met" if ratio.high >= bar else "missed"
+            print(f"    {column:<16}{who:<10}{ratio!s:<22}wanted {bar:.2f}: {verdict}")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--path", type=Path, required=True, help="directory to work in")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument(
         "--total-mib", type=int, default=1024, help="working set of one measurement"
     )
-    parser.add_argument("--sizes-kib", default="256,1024,4096,16384")
+    parser.add_argument("--sizes-kib", default="256,1024,4096,16384,32768")
     parser.add_argument("--raw", action="store_true", help="raw-block mode on pre-sized files")
     parser.add_argument("--loop", action="store_true", help="the same on loop devices (root)")
     parser.add_argument("--only", default="", help="comma-separated names; default: all")
+    parser.add_argument("--no-fio", action="store_true", help="leave out what fio reaches")
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -344,6 +396,11 @@ def main() -> int:
     print("environment: " + ", ".join(f"{k} {v}" for k, v in env.items()))
     if env["load_average"] > 0.5:
         print(f"warning: the machine is busy (load {env['load_average']:.1f}): figures will swing")
+    if not args.no_fio:
+        try:
+            FioLimit(args.path, MIB, 4, 4).close()
+        except FioMissing as error:
+            parser.error(str(error))
     results: dict[int, list[dict[str, dict[str, float]]]] = {}
     for size in sizes:
         results[size] = []
@@ -354,7 +411,14 @@ def main() -> int:
 
             results[size].append(
                 measure_round(
-                    contestants, args.path, size, args.total_mib * MIB, order, step, args.loop
+                    contestants,
+                    args.path,
+                    size,
+                    args.total_mib * MIB,
+                    order,
+                    step,
+                    args.loop,
+                    not args.no_fio,
                 )
             )
         print("\r" + " " * 70 + "\r", end="")
