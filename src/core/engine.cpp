@@ -114,8 +114,10 @@ void Engine::run(std::promise<Result<void>> ready) {
     pump_gets();
     pump_puts();
     if (stopping && waiting_puts_.empty()) reclaimer_->stop();
-    reclaimer_->step(puts_blocked_);
-    meta_->step();
+    if (!options_.read_only) {
+      reclaimer_->step(puts_blocked_);
+      meta_->step();
+    }
     if (puts_blocked_) pump_puts();
     housekeeping();
     writer_->write_batches();

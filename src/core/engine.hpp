@@ -109,10 +109,11 @@ class Engine {
   Result<void> write_superblock(bool clean);
   Result<void> make_parts();
   Result<void> take_up(Recovered recovered);
+  Result<void> flush_recovered();
   void release_surplus();
   Result<void> close_on_thread();
   void drain(const std::function<bool()>& done);
-  Result<void> flush_open_segments();
+  Result<void> flush_segments();
 
   // The loop (engine.cpp).
   void run(std::promise<Result<void>> ready);

@@ -213,9 +213,20 @@ Result<void> Engine::take_up(Recovered recovered) {
                         !segment->appending->summary_lost;
     if (!usable || !writer_->adopt(*segment)) writer_->seal(*segment);
   }
+  context_->segments.for_each([this](Segment& segment) {
+    const bool empty = segment.live_objects == 0 && segment.state == SegmentState::sealed;
+    if (empty) context_->segments.note_emptied(segment.id);
+  });
   release_surplus();
   drain([this] { return context_->io.in_flight() == 0 && writer_->idle(); });
-  return {};
+  return flush_recovered();
+}
+
+// What a killed process had written and not flushed was found by recovery: from now on it is in
+// the store, so a power cut must not take it.
+Result<void> Engine::flush_recovered() {
+  if (options_.durability != Durability::device || clean_start_) return {};
+  return flush_segments();
 }
 
 // Free segments that the medium should get back: all where segments grow, else what is beyond the
@@ -243,12 +254,13 @@ void Engine::drain(const std::function<bool()>& done) {
   }
 }
 
-Result<void> Engine::flush_open_segments() {
+Result<void> Engine::flush_segments() {
   std::error_code failed;
   context_->segments.for_each([&](Segment& segment) {
-    if (segment.state != SegmentState::open) return;
-    context_->io.flush(segment.id, [&failed](std::error_code error) {
+    if (segment.state != SegmentState::open && !segment.unflushed) return;
+    context_->io.flush(segment.id, [&failed, &segment](std::error_code error) {
       if (error) failed = error;
+      if (!error) segment.unflushed = false;
     });
   });
   drain([this] { return context_->io.in_flight() == 0; });
@@ -272,7 +284,7 @@ Result<void> Engine::close_on_thread() {
                                   ": the metadata log could not be written; the next start will "
                                   "read open segments in full"});
   }
-  if (auto flushed = flush_open_segments(); !flushed) return flushed;
+  if (auto flushed = flush_segments(); !flushed) return flushed;
   return write_superblock(true);
 }
 

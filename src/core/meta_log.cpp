@@ -9,6 +9,7 @@ namespace fdpstore::core {
 namespace {
 
 constexpr std::size_t kRecordPayloadBytes = 128U << 10;
+constexpr double kRetryS = 1;
 
 // Runs `done` once after as many parts as were taken, with the first error.
 class Join {
@@ -48,7 +49,9 @@ void MetaLog::append(format::RecordKind kind, std::vector<std::byte> payload, Do
 }
 
 void MetaLog::append_once(format::RecordKind kind, std::vector<std::byte> payload, Done done) {
-  if (!writer_.fits(*current_, {}, payload.size()) && !make_room()) {
+  const auto fits = [&] { return writer_.fits(*current_, {}, payload.size()); };
+  // Without room nothing can be freed: rather behind the place that failed than not at all.
+  if (!fits() && !make_room() && !(Writer::resume(*current_) && fits())) {
     done(context_.write_error ? context_.write_error : make_error_code(Errc::no_space));
     return;
   }
@@ -74,6 +77,7 @@ bool MetaLog::make_room() {
     return false;
   }
   auto retiring = std::make_shared<Retiring>();
+  retiring->segments = std::exchange(owed_, {});
   if (current_ != nullptr) retiring->segments.push_back(current_);
   current_ = *opened;
   write_snapshot(retiring);
@@ -81,11 +85,8 @@ bool MetaLog::make_room() {
 }
 
 void MetaLog::replace(std::vector<Segment*> old) {
-  if (make_room() && !retiring_.empty()) {
-    auto& segments = retiring_.back()->segments;
-    segments.insert(segments.end(), old.begin(), old.end());
-    for (Segment* segment : old) segment->state = SegmentState::reclaiming;
-  }
+  owed_ = std::move(old);
+  (void)make_room();  // step() tries again
 }
 
 void MetaLog::write_snapshot(const std::shared_ptr<Retiring>& retiring) {
@@ -137,9 +138,9 @@ std::uint64_t MetaLog::append_dead(std::vector<std::byte>& out, const Segment& s
   return out.size() - before;
 }
 
-void MetaLog::remember(const Key& key, SegmentId id) {
+void MetaLog::remember(const Key& key, SegmentId id, std::uint64_t sequence) {
   Segment& segment = context_.segments.at(id);
-  DeadCopy copy{key, context_.next_sequence++};
+  DeadCopy copy{key, sequence};
   if (tombstones_.empty() || tombstones_.back().size() >= kRecordPayloadBytes) {
     tombstones_.emplace_back();
   }
@@ -179,6 +180,9 @@ void MetaLog::write_footers(const std::vector<format::SegmentFooter>& footers, D
 
 void MetaLog::step() {
   std::erase_if(retiring_, [&](const auto& retiring) { return step(retiring); });
+  if (owed_.empty() || !retiring_.empty() || context_.now_s() < retry_s_) return;
+  retry_s_ = context_.now_s() + kRetryS;
+  (void)make_room();
 }
 
 // True when nothing is left to do for it.
@@ -191,9 +195,9 @@ bool MetaLog::step(const std::shared_ptr<Retiring>& retiring) {
       return false;
     }
   }
-  if (retiring->failed) {  // keep the old ones: they have what the snapshot lacks
+  if (retiring->failed) {
     context_.unhealthy(context_.backend.describe() + ": the metadata log could not be rewritten");
-    for (Segment* old : retiring->segments) old->appending.reset();
+    owed_.insert(owed_.end(), retiring->segments.begin(), retiring->segments.end());
     return true;
   }
   if (!retiring->recorded) {

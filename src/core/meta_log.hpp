@@ -35,7 +35,11 @@ class MetaLog {
 
   // Remembers that the copy in `segment` is dead for every sequence ≤ the one returned; the
   // tombstone itself is written by the next write_tombstones().
-  void remember(const Key& key, SegmentId segment);
+  void remember(const Key& key, SegmentId segment) {
+    remember(key, segment, context_.next_sequence++);
+  }
+  // The same for copies with a sequence ≤ `sequence` only.
+  void remember(const Key& key, SegmentId segment, std::uint64_t sequence);
   // `done` runs when all tombstones remembered since the last call are written.
   void write_tombstones(Done done);
   // Records that this life of the segment is over.
@@ -75,6 +79,8 @@ class MetaLog {
   std::string state_;
   std::vector<std::vector<std::byte>> tombstones_;  // payloads to be written
   std::vector<std::shared_ptr<Retiring>> retiring_;
+  std::vector<Segment*> owed_;  // hold what a failed snapshot lacks: to be retired with the next
+  double retry_s_ = 0;
   bool in_snapshot_ = false;
 };
 

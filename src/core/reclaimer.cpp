@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <boost/unordered/unordered_flat_set.hpp>
+
 #include "core/placing.hpp"
 
 namespace fdpstore::core {
@@ -84,7 +86,7 @@ void Reclaimer::step(bool stores_wait) {
 }
 
 Segment* Reclaimer::next_victim(bool stores_wait) {
-  if (Segment* first = context_.segments.next_rewrite()) {
+  if (Segment* first = context_.segments.next_rewrite(); first != nullptr && !rewrite_blocked_) {
     if (first->state == SegmentState::open && !first->use.metadata) writer_.seal(*first);
     return first->state == SegmentState::sealed ? first : nullptr;
   }
@@ -186,9 +188,12 @@ void Reclaimer::pick_survivors(Job& job) {
   std::vector<Candidate> used;
   double sum = 0;
   std::size_t live = 0;
+  // An object deleted and stored again may have the number of the first one.
+  boost::unordered_flat_set<std::uint32_t> seen;
   for (const EntryId id : job.victim->entries) {
     const auto entry = context_.index.get(id, now);
     if (!entry || entry->state.location.segment != job.victim->id) continue;
+    if (!seen.insert(id.value).second) continue;
     if (entry->locked || job.victim->rewrite) {
       job.survivors.push_back(id);
       continue;
@@ -230,11 +235,14 @@ void Reclaimer::work() {
   if (!job.survivors.empty() || moving_ != 0) return;
   if (job.given_up) {
     job.victim->state = SegmentState::sealed;
+    rewrite_blocked_ = job.victim->rewrite;  // until another one has been freed
     stuck_ = true;
     job_.reset();
     return;
   }
   drop_rest();
+  // Where they cannot be moved (a device that is gone), a store can be closed none the less.
+  job.blocked = !job.survivors.empty();
   if (!job.survivors.empty() || job.victim->live_objects != 0 || job.victim->readers != 0) return;
   record_freed();
 }
@@ -277,13 +285,13 @@ void Reclaimer::move_next() {
                [this, id, entry = *entry, stream, use, buffer, payload](Result<void> loaded) {
                  const Location from = entry.state.location;
                  if (!loaded) {
-                   moved(id, entry.key, from, fail(std::move(loaded.error())));
+                   not_loaded(entry.key, from, loaded.error().code);
                    return;
                  }
                  const KeyRef ref = context_.scopes.key(entry.key.scope(), entry.key.hash());
                  auto again = writer_.room(use, ref, payload.size(), Purpose::survivor);
                  if (!again) {
-                   moved(id, entry.key, from, fail(std::move(again.error())));
+                   moved(id, entry, fail(std::move(again.error())));
                    return;
                  }
                  Append record;
@@ -295,35 +303,41 @@ void Reclaimer::move_next() {
                      .position = entry.state.prompt.position,
                      .seen_in = static_cast<std::uint16_t>(entry.state.prompt.seen_in)};
                  record.payload = payload;
-                 record.done = [this, id, key = entry.key, from, buffer](Result<Placed> placed) {
-                   moved(id, key, from, std::move(placed));
+                 record.done = [this, id, entry, buffer](Result<Placed> placed) {
+                   moved(id, entry, std::move(placed));
                  };
                  writer_.append(**again, std::move(record));
                });
 }
 
-void Reclaimer::moved(EntryId id, const Key& key, const Location& from, Result<Placed> placed) {
+// As for a load: what cannot be read back goes. Other errors may pass; the rest is looked at again.
+void Reclaimer::not_loaded(const Key& key, const Location& from, std::error_code error) {
   --moving_;
-  if (!placed) {
-    // Damaged, or no room after all. What is damaged goes; the rest is looked at again.
-    if (placed.error().code == Errc::corrupt) {
-      const auto removed = context_.remove_object(key, true);
-      if (removed.result == Index::Removal::removed) {
-        ++context_.counters.damaged_objects;
-        context_.drop_object(key, removed.state.location.payload_bytes);
-      }
-    }
-    return;
-  }
+  if (error != Errc::corrupt && error != std::errc::io_error) return;
+  const auto found = context_.index.find(key);
+  if (!found || found->state.location != from) return;  // deleted, and perhaps stored again
+  const auto removed = context_.remove_object(key, true);
+  if (removed.result != Index::Removal::removed) return;
+  ++context_.counters.damaged_objects;
+  context_.drop_object(key, removed.state.location.payload_bytes);
+}
+
+void Reclaimer::moved(EntryId id, const Index::Entry& entry, Result<Placed> placed) {
+  --moving_;
+  const Location& from = entry.state.location;
+  if (!placed) return;  // no room after all, or a failed write: it is looked at again
   if (context_.index.move(id, from, placed->location)) {
     context_.move_object(id, from, placed->location);
     ++context_.counters.reinserted_objects;
     context_.counters.reinserted_bytes += placed->location.payload_bytes;
-  } else {
-    // Deleted meanwhile: the copy just written is dead, and outlives the tombstone of the first.
-    meta_.remember(key, placed->location.segment);
-    meta_.write_tombstones([](std::error_code) {});
+    return;
   }
+  const auto found = context_.index.find(entry.key);
+  if (found && found->state.sequence == entry.state.sequence) return;  // one copy more
+  // Deleted meanwhile, and perhaps stored again: the copy just written is dead, and outlives the
+  // tombstone of the first.
+  meta_.remember(entry.key, placed->location.segment, entry.state.sequence);
+  meta_.write_tombstones([](std::error_code) {});
 }
 
 void Reclaimer::drop_rest() {
@@ -362,6 +376,7 @@ void Reclaimer::record_freed() {
         !context_.backend.capabilities().fixed_size_segments || context_.segments.over_budget();
     context_.io.free(victim.id, release, [this, &victim, release](std::error_code failed) {
       --freeing_;
+      rewrite_blocked_ = false;
       context_.segments.put_back(victim, release && !failed);
     });
   });

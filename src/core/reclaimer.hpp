@@ -12,6 +12,7 @@
 #include <deque>
 #include <memory>
 #include <random>
+#include <system_error>
 #include <vector>
 
 #include "core/context.hpp"
@@ -52,7 +53,8 @@ class Reclaimer {
   [[nodiscard]] double earn_credit();
   void work();
   void move_next();
-  void moved(EntryId id, const Key& key, const Location& from, Result<Placed> placed);
+  void not_loaded(const Key& key, const Location& from, std::error_code error);
+  void moved(EntryId id, const Index::Entry& entry, Result<Placed> placed);
   void drop_rest();
   void record_freed();
 
@@ -70,6 +72,7 @@ class Reclaimer {
   // Bytes that may be written beside the objects' own records, and what it was worked out from.
   double credit_ = 0, stored_before_ = 0, beside_before_ = 0;
   bool stuck_ = false;
+  bool rewrite_blocked_ = false;  // the one to be rewritten first has locked objects, and no room
   bool stopping_ = false;
 };
 

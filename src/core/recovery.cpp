@@ -88,7 +88,8 @@ Result<void> Recovery::read_ends() {
   for (std::size_t i = 0; i < existing->size(); ++i) {
     const ExistingSegment& one = (*existing)[i];
     found_[i].segment = &context_.segments.adopt(one.id, one.allocated_bytes);
-    found_[i].size_bytes = one.size_bytes;
+    // More than a segment is nothing of ours: a file that somebody has made longer.
+    found_[i].size_bytes = std::min(one.size_bytes, context_.segments.segment_bytes());
   }
   for (std::size_t first = 0; first < found_.size(); first += kHeadersAtOnce) {
     const std::size_t count = std::min(kHeadersAtOnce, found_.size() - first);
@@ -205,12 +206,9 @@ void Recovery::read_metadata_record(SegmentWalk& walk, std::uint64_t offset,
       if (sequence < footers_sequence_) break;
       footers_sequence_ = sequence;
       closed_open_.clear();
-      for (std::size_t at = 0; at + sizeof(format::SegmentFooter) <= payload.size();
-           at += sizeof(format::SegmentFooter)) {
-        format::SegmentFooter footer;
-        std::memcpy(&footer, payload.data() + at, sizeof(footer));
+      visited = format::visit_footers(payload, context_.uuid, [&](const auto& footer) {
         closed_open_[footer.segment] = footer;
-      }
+      });
       break;
     default: break;
   }
@@ -240,14 +238,20 @@ void Recovery::read_data() {
 
 void Recovery::read_data_segment(Found& found) {
   Segment& segment = *found.segment;
+  if (found.footer && found.footer->used_bytes > found.size_bytes) {
+    finding(segment, found.size_bytes - kBlockBytes, "footer: the segment is shorter than it says");
+    found.footer.reset();
+  }
   if (found.footer) {
     segment.state = SegmentState::sealed;
+    segment.unflushed = !clean_;
     segment.end_bytes = found.footer->used_bytes;
     if (read_summaries(found, found.footer->last_summary)) return;
   }
   const auto closed = closed_open_.find(segment.id.value);
   if (clean_ && !found.footer && closed != closed_open_.end() &&
-      closed->second.sequence == segment.sequence) {
+      closed->second.sequence == segment.sequence &&
+      closed->second.used_bytes <= found.size_bytes) {
     if (read_summaries(found, closed->second.last_summary)) {
       segment.state = SegmentState::open;
       segment.end_bytes = closed->second.used_bytes;
@@ -266,8 +270,9 @@ bool Recovery::read_summaries(Found& found, std::uint64_t last) {
   Segment& segment = *found.segment;
   Buffer block(kBlockBytes);
   Buffer payload;
+  std::uint64_t end = found.size_bytes;  // the next one's begin: summaries do not overlap
   for (std::uint64_t offset = last; offset != 0;) {
-    if (offset % kBlockBytes != 0 || offset + kBlockBytes > found.size_bytes) {
+    if (offset % kBlockBytes != 0 || offset + kBlockBytes > end) {
       finding(segment, offset, "summary chain leads out of the segment");
       return false;
     }
@@ -278,7 +283,7 @@ bool Recovery::read_summaries(Found& found, std::uint64_t last) {
     const auto record = format::decode_record_header(
         block.span(), {context_.uuid, segment.id.value, segment.sequence, offset});
     if (!record || record->kind != format::RecordKind::summary ||
-        offset + format::record_bytes(record->object.payload_bytes) > found.size_bytes ||
+        offset + format::record_bytes(record->object.payload_bytes) > end ||
         (record->previous_summary != 0 && record->previous_summary >= offset)) {
       finding(segment, offset, "summary: " + (record ? "out of order" : record.error().message()));
       return false;
@@ -292,13 +297,20 @@ bool Recovery::read_summaries(Found& found, std::uint64_t last) {
       finding(segment, offset, "summary: its entries are damaged");
       return false;
     }
-    const auto visited = format::visit_summary(
-        whole.first(bytes),
-        [&](const format::SummaryItem& item) { add(segment, item.offset_bytes, item.object); });
+    const auto visited =
+        format::visit_summary(whole.first(bytes), [&](const format::SummaryItem& item) {
+          const std::uint64_t bytes_there = format::record_bytes(item.object.payload_bytes);
+          if (item.offset_bytes + bytes_there <= found.size_bytes) {
+            add(segment, item.offset_bytes, item.object);
+          } else {
+            finding(segment, offset, "summary: an object outside of the segment");
+          }
+        });
     if (!visited) {
       finding(segment, offset, "summary: " + visited.error().message());
       return false;
     }
+    end = offset;
     offset = record->previous_summary;
   }
   return true;

@@ -135,7 +135,7 @@ void Segments::grow(Segment& segment, std::uint64_t bytes) {
 void Segments::put_back(Segment& segment, bool released) {
   assert(segment.readers == 0 && segment.live_objects == 0);
   segment.appending.reset();
-  segment.rewrite = false;
+  segment.rewrite = segment.unflushed = false;
   std::vector<EntryId>().swap(segment.entries);
   std::vector<DeadCopy>().swap(segment.dead);
   dead_bytes_ -= std::exchange(segment.dead_bytes, 0);

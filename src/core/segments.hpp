@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -49,10 +50,12 @@ struct Appending {
   std::uint64_t last_summary = 0;  // offset of the last one issued
   bool summary_lost = false;       // one was not written: no footer, start-up will walk
   bool header_done = false;
-  bool failed = false;        // a write failed: no more appends
-  bool filled = false;        // to its last block
-  bool closing = false;       // summary and footer are being written
-  std::uint32_t flushes = 0;  // in flight, for durability `device`
+  std::error_code header_error;
+  bool failed = false;          // a write failed: no more appends
+  bool filled = false;          // to its last block
+  bool closing = false;         // summary and footer are being written
+  std::error_code flush_error;  // of the first flush that failed
+  std::uint32_t flushes = 0;    // in flight, for durability `device`
   // Acknowledgements that wait for the segment header, without which start-up sees nothing here.
   std::vector<std::move_only_function<void(std::error_code)>> after_header;
   double last_append_s = 0;
@@ -73,7 +76,8 @@ struct Segment {
   // Holds copies that nothing remembers: of a failed write, or of a reclaim cut short by a crash.
   // Its live objects are written anew and it is freed before any other segment is.
   bool rewrite = false;
-  bool faulty = false;  // the last write to it failed: taken again only when no other is free
+  bool unflushed = false;  // sealed, and perhaps not on stable storage
+  bool faulty = false;     // the last write to it failed: taken again only when no other is free
   std::vector<EntryId> entries;  // of objects written here; some may have gone since
   std::vector<DeadCopy> dead;
   // As Worth last worked it out; on the clock of keys used; 0: never.

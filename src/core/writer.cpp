@@ -111,18 +111,32 @@ void Writer::write_header(Segment& segment) {
   if (segment.use.prompt.value != 0) context_.segments.grow(segment, kBlockBytes);
   context_.counters.host_written_bytes += kBlockBytes;
   in_flight_bytes_ += kBlockBytes;
-  std::vector<iovec> spans = {as_iovec(block.span())};
+  const std::vector<iovec> spans = {as_iovec(block.span())};
   context_.io.write(segment.id, 0, spans,
                     [this, &segment, kept = std::move(block)](std::error_code error) mutable {
                       context_.blocks.give(std::move(kept));
                       in_flight_bytes_ -= kBlockBytes;
-                      Appending& appending = *segment.appending;
-                      appending.header_done = true;
-                      if (error) appending.failed = segment.faulty = true;
-                      for (auto& waiting : std::exchange(appending.after_header, {}))
-                        waiting(error);
-                      if (segment.state == SegmentState::sealing) continue_sealing(segment);
+                      // Records that a flush has saved are lost with a header that it has not.
+                      if (!error && context_.options.durability == Durability::device) {
+                        context_.io.flush(segment.id, [this, &segment](std::error_code flushed) {
+                          header_done(segment, flush_result(segment, flushed));
+                        });
+                      } else {
+                        header_done(segment, error);
+                      }
                     });
+}
+
+void Writer::header_done(Segment& segment, std::error_code error) {
+  Appending& appending = *segment.appending;
+  appending.header_done = true;
+  appending.header_error = error;
+  if (error) {
+    appending.failed = segment.faulty = true;
+    if (!segment.use.metadata) context_.segments.mark_for_rewrite(segment);
+  }
+  for (auto& waiting : std::exchange(appending.after_header, {})) waiting(error);
+  if (segment.state == SegmentState::sealing) continue_sealing(segment);
 }
 
 void Writer::append(Segment& segment, Append record) {
@@ -245,6 +259,22 @@ void Writer::batch_done(Batch batch, std::error_code error) {
     // Until it is sealed without these records. The metadata log replaces its segment by itself.
     if (!segment.use.metadata) context_.segments.mark_for_rewrite(segment);
   }
+  if (error || context_.options.durability != Durability::device) {
+    written(std::move(batch), error);
+    return;
+  }
+  ++appending.flushes;
+  context_.io.flush(segment.id,
+                    [this, &segment, kept = std::move(batch)](std::error_code flushed) mutable {
+                      --segment.appending->flushes;
+                      written(std::move(kept), flush_result(segment, flushed));
+                    });
+}
+
+// As safe as the store's durability asks for, or failed.
+void Writer::written(Batch batch, std::error_code error) {
+  Segment& segment = *batch.segment;
+  Appending& appending = *segment.appending;
   for (InFlightRecord& record : batch.records) {
     const auto it = std::ranges::lower_bound(appending.window, record.offset_bytes, {},
                                              &Appending::InFlight::offset_bytes);
@@ -255,8 +285,8 @@ void Writer::batch_done(Batch batch, std::error_code error) {
   }
   while (!appending.window.empty() && appending.window.front().done) appending.window.pop_front();
 
-  auto finish = [this, kept = std::move(batch), error](std::error_code later) mutable {
-    const std::error_code failed = error ? error : later;
+  auto finish = [this, kept = std::move(batch), error](std::error_code header_error) mutable {
+    const std::error_code failed = error ? error : header_error;
     for (InFlightRecord& record : kept.records) {
       if (failed) {
         record.append.done(
@@ -266,25 +296,31 @@ void Writer::batch_done(Batch batch, std::error_code error) {
       }
     }
   };
-  auto after_header = [&segment, finish = std::move(finish)](std::error_code flushed) mutable {
-    if (flushed || segment.appending->header_done) {
-      finish(flushed);
-    } else {
-      segment.appending->after_header.push_back(std::move(finish));
-    }
-  };
-  if (!error && context_.options.durability == Durability::device) {
-    context_.io.flush(segment.id, [this, &segment, next = std::move(after_header)](
-                                      std::error_code flushed) mutable {
-      next(flushed);
-      --segment.appending->flushes;
-      if (segment.state == SegmentState::sealing) continue_sealing(segment);
-    });
-    ++appending.flushes;
+  if (appending.header_done) {
+    finish(appending.header_error);
   } else {
-    after_header({});
+    appending.after_header.push_back(std::move(finish));
   }
   if (segment.state == SegmentState::sealing) continue_sealing(segment);
+}
+
+// A flush that failed may have dropped what later ones were to save, and the kernel tells it once.
+std::error_code Writer::flush_result(Segment& segment, std::error_code flushed) {
+  Appending& appending = *segment.appending;
+  if (flushed && !appending.flush_error) {
+    appending.flush_error = flushed;
+    appending.failed = segment.faulty = true;
+    if (!segment.use.metadata) context_.segments.mark_for_rewrite(segment);
+  }
+  return appending.flush_error;
+}
+
+bool Writer::resume(Segment& segment) {
+  Appending& appending = *segment.appending;
+  if (!appending.header_done || appending.header_error || !appending.window.empty()) return false;
+  appending.failed = false;
+  appending.flush_error = {};
+  return true;
 }
 
 // Entries of records that are on the medium. Records still in flight will be in the next one, so

@@ -75,6 +75,9 @@ class Writer {
   [[nodiscard]] Result<Segment*> open_segment(const SegmentUse& use, Purpose purpose);
   [[nodiscard]] bool fits(const Segment& segment, const KeyRef& key,
                           std::uint64_t payload_bytes) const;
+  // A segment with a failed write takes records again, behind the place; for want of another one.
+  // False: it cannot, or not yet.
+  static bool resume(Segment& segment);
   [[nodiscard]] bool idle() const { return in_flight_bytes_ == 0 && sealing_ == 0; }
   [[nodiscard]] std::uint64_t in_flight_bytes() const { return in_flight_bytes_; }
   [[nodiscard]] std::size_t open_segments() const;
@@ -88,11 +91,13 @@ class Writer {
   Segment** slot_for(const SegmentUse& use);
   void forget(Segment& segment);
   void write_header(Segment& segment);
+  void header_done(Segment& segment, std::error_code error);
   void write_summary(Segment& segment);
   void write_batch(Segment& segment);
   void gather(Batch& batch, InFlightRecord& record);
   void batch_done(Batch batch, std::error_code error);
-  void acknowledge(Batch& batch);
+  std::error_code flush_result(Segment& segment, std::error_code flushed);
+  void written(Batch batch, std::error_code error);
   void continue_sealing(Segment& segment);
   void sealed(Segment& segment, std::error_code error);
 

@@ -156,12 +156,15 @@ void Writer::sealed(Segment& segment, std::error_code error) {
     segment.appending.reset();
     segment.entries.shrink_to_fit();
     --sealing_;
+    // It may have lost its last object while it was open: nothing else would free it before need.
+    if (segment.live_objects == 0) context_.segments.note_emptied(segment.id);
     if (flushed) segment_lost_(segment, flushed);
   };
   if (context_.backend.capabilities().cached_writes ||
       context_.options.durability == Durability::device) {
     context_.io.flush(segment.id, finish);
   } else {
+    segment.unflushed = true;  // until the store is closed
     finish({});
   }
 }
