@@ -12,7 +12,7 @@
 
 #include "core/check.hpp"
 #include "core/segment_store.hpp"
-#include "mem_backend.hpp"
+#include "support/mem_backend.hpp"
 
 namespace fdpstore::test {
 
