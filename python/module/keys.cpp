@@ -49,11 +49,17 @@ std::optional<T> hex_number(std::string_view digits, std::size_t width) {
   return value;
 }
 
+int hex_digit(char c) {  // -1: none of LMCache's
+  if (c >= '0' && c <= '9') return c - '0';
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 bool hex_bytes(std::string_view digits, char* out) {
   for (std::size_t i = 0; i + 1 < digits.size(); i += 2) {
-    const auto byte = hex_number<std::uint8_t>(digits.substr(i, 2), 2);
-    if (!byte) return false;
-    *out++ = static_cast<char>(*byte);
+    const int high = hex_digit(digits[i]);
+    const int low = hex_digit(digits[i + 1]);
+    if (high < 0 || low < 0) return false;
+    *out++ = static_cast<char>(high << 4 | low);
   }
   return true;
 }
