@@ -18,9 +18,11 @@ namespace fdpstore {
 
 enum class Layout : std::uint8_t { object, prompt, segment };
 enum class Durability : std::uint8_t { process, device };
+enum class LogLevel : std::uint8_t { automatic, off, error, warn, info, debug };
 
 std::string_view to_string(Layout layout);
 std::string_view to_string(Durability durability);
+std::string_view to_string(LogLevel level);
 
 struct Options {
   std::string base_path;         // directory; created when missing
@@ -55,6 +57,7 @@ struct Options {
   std::uint64_t read_ahead_size = 0;  // layout object: as LMCache's `fs`, bytes; 0: off
   std::uint32_t file_mode = 0600;     // permission bits of files made
   bool read_only = false;             // for inspection: never locks, never writes
+  LogLevel log_level = LogLevel::automatic;  // of this process; automatic: as it is
 };
 
 enum class OptionType : std::uint8_t { boolean, integer, real, text, choice };

@@ -9,6 +9,7 @@
 #include <spdlog/spdlog.h>
 
 #include "command.hpp"
+#include "common/log.hpp"
 
 namespace fdpstore::cli {
 namespace {
@@ -25,20 +26,40 @@ std::string command_list() {
 }
 
 void print_help() {
-  std::cout << "fdpstore: a KV-cache store for LMCache that places data by lifetime on SSDs.\n\n"
-               "Usage: fdpstore COMMAND [arguments]\n\nCommands:\n"
-            << command_list()
-            << "\nfdpstore COMMAND --help explains a command; fdpstore --version prints the "
-               "version.\n\n"
-               "Examples:\n"
-               "  fdpstore info /mnt/kv                    what works here?\n"
-               "  fdpstore configure --base-path /mnt/kv --layout segment --capacity-gb 500\n"
-               "                                           JSON for lmcache server --l2-adapter\n\n"
-               "Exit codes: 0 done; 1 fsck or import found something; 2 error, told on "
-               "stderr.\n";
+  std::cout
+      << "fdpstore: a KV-cache store for LMCache that places data by lifetime on SSDs.\n\n"
+         "Usage: fdpstore COMMAND [arguments]\n\nCommands:\n"
+      << command_list()
+      << "\nfdpstore --log-level LEVEL COMMAND (or $FDPSTORE_LOG) says how much is logged on the "
+         "standard\nerror: off, error, warn (default), info, debug.\n"
+         "fdpstore COMMAND --help explains a command; fdpstore --version prints the "
+         "version.\n\n"
+         "Examples:\n"
+         "  fdpstore info /mnt/kv                    what works here?\n"
+         "  fdpstore configure --base-path /mnt/kv --layout segment --capacity-gb 500\n"
+         "                                           JSON for lmcache server --l2-adapter\n\n"
+         "Exit codes: 0 done; 1 fsck or import found something; 2 error, told on "
+         "stderr.\n";
 }
 
-int run(const Arguments& arguments) {
+// What stands before the command.
+Arguments take_log_level(Arguments arguments) {
+  constexpr std::string_view kFlag = "--log-level";
+  if (arguments.empty() || !arguments.front().starts_with(kFlag)) return arguments;
+  std::string level = arguments.front().substr(kFlag.size());
+  arguments.erase(arguments.begin());
+  if (level.starts_with('=')) {
+    level.erase(0, 1);
+  } else if (level.empty() && !arguments.empty()) {
+    level = arguments.front();
+    arguments.erase(arguments.begin());
+  }
+  value_of(set_log_level(level));
+  return arguments;
+}
+
+int run(const Arguments& all) {
+  const Arguments arguments = take_log_level(all);
   if (arguments.empty()) {
     throw Failure("which command? Known are:\n" + command_list() + "See fdpstore --help.");
   }
@@ -67,9 +88,10 @@ int main(int argc, char** argv) {
   using fdpstore::cli::kExitError;
   try {
     // stdout is for results.
-    spdlog::set_default_logger(spdlog::stderr_logger_mt("fdpstore"));
-    spdlog::set_pattern("%n: %v");
+    spdlog::set_default_logger(spdlog::stderr_logger_mt("default"));
+    spdlog::set_pattern("%v");
     spdlog::set_level(spdlog::level::warn);
+    fdpstore::log().set_pattern("%n: %v");
     const int code = fdpstore::cli::run({argv + 1, argv + argc});
     std::cout.flush();
     if (!std::cout) {

@@ -41,6 +41,18 @@ std::string_view to_string(Layout layout) {
   return "?";
 }
 
+std::string_view to_string(LogLevel level) {
+  switch (level) {
+    case LogLevel::automatic: return "auto";
+    case LogLevel::off: return "off";
+    case LogLevel::error: return "error";
+    case LogLevel::warn: return "warn";
+    case LogLevel::info: return "info";
+    case LogLevel::debug: return "debug";
+  }
+  return "?";
+}
+
 std::string_view to_string(Durability durability) {
   return durability == Durability::device ? "device" : "process";
 }

@@ -3,6 +3,7 @@
 
 #include "backends/file_backend.hpp"
 #include "backends/probe.hpp"
+#include "common/log.hpp"
 #include "core/check.hpp"
 #include "core/segment_store.hpp"
 #include "fdpstore/store.hpp"
@@ -72,6 +73,17 @@ Result<std::unique_ptr<Backend>> open_chosen(const Options& options) {
                         : open_directory(options, std::move(because));
 }
 
+void log_opened(const StoreStatus& status) {
+  const StoreInfo& info = status.info;
+  log().info(
+      "opened {} (layout {}, policy {}) in {:.2f} s with {} objects, {} bytes; placement asked "
+      "{} ({}), effective {} by {}: {}",
+      info.path, info.layout, info.policy, info.open_seconds, info.live_objects, info.live_bytes,
+      to_string(info.placement.asked), to_string(info.placement.strictness),
+      to_string(info.placement.effective), info.placement.mechanism, info.placement.reason);
+  for (const std::string& warning : status.warnings) log().info("{}: {}", info.path, warning);
+}
+
 // Fills in what the medium decides.
 Result<std::unique_ptr<Backend>> open_backend(Options& options) {
   auto backend = open_chosen(options);
@@ -113,8 +125,12 @@ Result<std::unique_ptr<Store>> open_on(const Options& options, std::unique_ptr<B
 
 Result<std::unique_ptr<Store>> open_store(const Options& options) {
   if (auto checked = check_options(options); !checked) return fail(std::move(checked.error()));
+  if (options.log_level != LogLevel::automatic) {
+    if (auto set = set_log_level(to_string(options.log_level)); !set) return fail(set.error());
+  }
   auto opened = options.layout == Layout::object ? open_objects(options) : open_segments(options);
   if (!opened || options.read_only) return opened;
+  if (log().should_log(spdlog::level::info)) log_opened((*opened)->status());
   return store::serve_diagnostics(
       std::move(*opened), options.base_path.empty() ? options.device_path : options.base_path);
 }

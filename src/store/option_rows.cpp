@@ -316,6 +316,13 @@ const std::array kRows{
                .default_value = "false",
                .help = "For inspection: takes no lock and writes nothing; every store fails."},
               &Options::read_only},
+    OptionRow{{.name = "log_level",
+               .type = choice,
+               .default_value = "auto",
+               .choices = "auto|off|error|warn|info|debug",
+               .help = "What the whole process logs of its stores, on the standard error. auto: as "
+                       "$FDPSTORE_LOG says, else warn."},
+              &Options::log_level},
 };
 
 }  // namespace

@@ -22,7 +22,7 @@ using OptionMember =
     std::variant<bool Options::*, std::optional<bool> Options::*, std::uint64_t Options::*,
                  std::uint32_t Options::*, double Options::*, std::string Options::*,
                  Layout Options::*, WriteMode Options::*, Strictness Options::*,
-                 Durability Options::*, std::vector<std::uint32_t> Options::*>;
+                 Durability Options::*, LogLevel Options::*, std::vector<std::uint32_t> Options::*>;
 
 struct OptionRow {
   OptionInfo info;

@@ -4,10 +4,10 @@
 #include <mutex>
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "common/log.hpp"
 #include "store/reports_json.hpp"
 
 namespace fdpstore::store {
@@ -29,7 +29,7 @@ class ServedStore final : public Store {
     if (started) return;
     warning_ = fmt::format("other processes cannot look into this store while it is open: {}",
                            started.error().message());
-    spdlog::warn("fdpstore: {}: {}", base_path, warning_);
+    log().warn("{}: {}", base_path, warning_);
   }
   ~ServedStore() override { server_.reset(); }
 

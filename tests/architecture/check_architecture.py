@@ -43,7 +43,7 @@ MAY_INCLUDE: dict[str, set[str]] = {
     "src/ftl": {"src/common"},
     "src/trace": {"src/common"},
     "src/compare": {"src/common", "src/trace", "src/ftl", "src/store"},
-    "src/cli": {"src/store", "src/trace", "src/compare"},
+    "src/cli": {"src/common", "src/store", "src/trace", "src/compare"},
     "python/module": {"src/store"},
 }
 # What only the named folders may include: a dependency has one home.

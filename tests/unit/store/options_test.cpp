@@ -120,6 +120,7 @@ const std::vector<Sample>& samples() {
        {R"("0600")", R"("640")", R"("0777")"},
        {"600", R"("0400")", R"("1777")", R"("9")", R"("")", R"("rw")"}},
       {"read_only", good_bool, bad_bool},
+      {"log_level", {R"("auto")", R"("debug")"}, {R"("loud")", "true", R"("Info")"}},
   };
   return all;
 }
