@@ -10,6 +10,8 @@ from typing import Any
 
 from fdpstore._native import Store, __version__
 from fdpstore._native import check as _check
+from fdpstore._native import foreign_option_table as _foreign_option_table
+from fdpstore._native import option_notes as _option_notes
 from fdpstore._native import option_table as _option_table
 from fdpstore._native import parse_options as _parse_options
 from fdpstore._native import probe_path as _probe_path
@@ -22,7 +24,9 @@ __all__ = [
     "Store",
     "__version__",
     "check",
+    "foreign_option_table",
     "open",
+    "option_notes",
     "option_table",
     "parse_options",
     "probe_path",
@@ -94,6 +98,19 @@ def put(
 def option_table() -> list[dict[str, str]]:
     """All options: name, type, unit, default, choices, layouts it applies to, help, alias_of."""
     return _option_table()
+
+
+def foreign_option_table() -> list[dict[str, str]]:
+    """Names of other stores that ``option_table`` lacks: name, of, choices (accepted values), help.
+
+    One without choices is refused; ``help`` then says why.
+    """
+    return _foreign_option_table()
+
+
+def option_notes(options: Mapping[str, Any]) -> list[str]:
+    """What a user of ``options`` should be told: names that mean something slightly different."""
+    return _option_notes(_encode(options))
 
 
 def parse_options(options: Mapping[str, Any]) -> dict[str, Any]:

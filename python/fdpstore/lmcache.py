@@ -30,6 +30,7 @@ from lmcache.v1.mp_observability.event import Event, EventType
 
 import fdpstore
 from fdpstore._listeners import ReplayingListener
+from fdpstore._metrics import METRICS
 from fdpstore._opening import log_opened, register_memory
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class FdpL2AdapterConfig(L2AdapterConfigBase):
         """
         super().__init__()
         self.options = fdpstore.parse_options(options)
+        for note in fdpstore.option_notes(options):
+            logger.info("fdpstore: %s", note)
 
     @classmethod
     def from_dict(cls, d: dict[str, Any]) -> FdpL2AdapterConfig:
@@ -67,6 +70,11 @@ class FdpL2AdapterConfig(L2AdapterConfigBase):
             default = f", default {row['default']}" if row["default"] else ""
             layouts = "" if row["layouts"] == "all" else f" (layouts: {row['layouts']})"
             lines.append(f"- {row['name']} ({kind}{default}): {row['help']}{layouts}")
+        lines.append("names of other stores:")
+        for row in fdpstore.foreign_option_table():
+            lines.append(
+                f"- {row['name']} ({row['choices'] or 'refused'}): of {row['of']}. {row['help']}"
+            )
         return "\n".join(lines)
 
 
@@ -104,6 +112,7 @@ class FdpL2Adapter(L2AdapterInterface):
         self._lookups: dict[L2TaskId, Bitmap] = {}
         self._loads: dict[L2TaskId, Bitmap] = {}
         self._register_l1_memory(l1_memory_desc)
+        METRICS.add(self._store)
         log_opened(self._store, logger)
 
     # --- event descriptors: owned by the store, closed by close() ---

@@ -9,6 +9,7 @@
 #include "fdpstore/options.hpp"
 #include "fdpstore/store.hpp"
 #include "store.hpp"
+#include "store/metrics.hpp"
 
 namespace fdpstore::python {
 namespace {
@@ -36,6 +37,32 @@ py::list options_as_dicts() {
     fields["layouts"] = row.layouts;
     fields["help"] = row.help;
     fields["alias_of"] = row.alias_of;
+    rows.append(fields);
+  }
+  return rows;
+}
+
+py::list foreign_options_as_dicts() {
+  py::list rows;
+  for (const ForeignOptionInfo& row : foreign_option_table()) {
+    py::dict fields;
+    fields["name"] = row.name;
+    fields["of"] = row.of;
+    fields["choices"] = row.choices;
+    fields["help"] = row.help;
+    rows.append(fields);
+  }
+  return rows;
+}
+
+py::list metrics_as_dicts() {
+  py::list rows;
+  for (const store::MetricInfo& row : store::metric_table()) {
+    py::dict fields;
+    fields["name"] = row.name;
+    fields["field"] = row.field;
+    fields["counter"] = row.counter;
+    fields["help"] = row.help;
     rows.append(fields);
   }
   return rows;
@@ -85,6 +112,9 @@ PYBIND11_MODULE(_native, module) {
   module.doc() = "The C++ store; use it through fdpstore and fdpstore.lmcache.";
   module.attr("__version__") = FDPSTORE_VERSION;
   module.def("option_table", &fdpstore::python::options_as_dicts);
+  module.def("foreign_option_table", &fdpstore::python::foreign_options_as_dicts);
+  module.def("option_notes", &fdpstore::option_notes, py::arg("options_json"));
+  module.def("metric_table", &fdpstore::python::metrics_as_dicts);
   module.def("parse_options", &fdpstore::python::normalised_options, py::arg("options_json"));
   module.def("probe_path", &fdpstore::python::probe, py::arg("path"));
   module.def("check", &fdpstore::python::check, py::arg("options_json"), py::arg("repair"),
