@@ -69,7 +69,7 @@ void add_options(po::options_description& visible) {
   };
   visible.add_options()(
       "trace", po::value<std::vector<std::string>>()->composing()->value_name("TRACE"),
-      "a file, or gen:RECIPE[,parameter=value…] (fdpstore gen-trace --help), or several of them "
+      "a file, or gen:RECIPE[,parameter=value,...] (fdpstore gen-trace --help), or several of them "
       "with ';' between, for a load that changes; may be "
       "repeated. Default: chat, rag, and both mixes of nine workers")(
       "object-bytes", text("SIZE", ""), "of each object of a trace file (default 1MiB)")(
@@ -86,7 +86,7 @@ void add_options(po::options_description& visible) {
       "neighbour", text("SHARE", "0"),
       "share of the drive that somebody else overwrites at random, as fast as the store writes")(
       "device", text("DEVICE", "sim:"),
-      "sim:[key=value,…] (map, gc, isolation, dies, …), a directory, or a device")(
+      "sim:[key=value,...] (map, gc, isolation, dies and others), a directory, or a device")(
       "destroy", "the device's content may go")("no-baselines",
                                                 "leave out slot stores and object-level LRU")(
       "oracle", "add a policy that knows the future")("quick",

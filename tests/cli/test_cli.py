@@ -6,116 +6,20 @@ test_cli.py --command build/…/fdpstore --hold-store build/…/hold_store [unit
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
 import pty
-import shutil
 import subprocess
 import sys
-import tempfile
-import unittest
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-COMMANDS = ("info", "configure", "stat", "ls", "fsck", "policies")
+sys.path.insert(0, str(Path(__file__).parent))  # python -I does not
+from case import ARGS, Case, main
+
 OBJECTS = 20
-ARGS = argparse.Namespace(command="", hold_store="")
-
-
-class Case(unittest.TestCase):
-    """A scratch directory; sockets go there too."""
-
-    def setUp(self) -> None:
-        self.scratch = Path(tempfile.mkdtemp(prefix="fdpstore-cli-"))
-        self.addCleanup(shutil.rmtree, self.scratch, ignore_errors=True)
-        self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(self.scratch)}
-        self.path = self.scratch / "store"
-
-    def run_cli(self, *arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [ARGS.command, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            cwd=self.scratch,
-            env=self.environment,
-            check=False,
-        )
-        self.assertEqual(done.returncode, expect, f"{arguments}\n{done.stdout}\n{done.stderr}")
-        return done
-
-    def fails(self, *arguments: object) -> str:
-        """The message of a command that must fail."""
-        done = self.run_cli(*arguments, expect=2)
-        self.assertTrue(done.stderr.startswith("fdpstore: "), done.stderr)
-        self.assertEqual(done.stdout, "")
-        return done.stderr
-
-    def report(self, *arguments: object, expect: int = 0) -> Any:
-        return json.loads(self.run_cli(*arguments, "--json", expect=expect).stdout)
-
-
-class Help(Case):
-    def test_help_lists_the_commands(self) -> None:
-        for flag in ("--help", "-h", "help"):
-            text = self.run_cli(flag).stdout
-            for command in COMMANDS:
-                self.assertIn(f"  {command} ", text)
-        self.assertIn("Exit codes", text)
-
-    def test_version(self) -> None:
-        self.assertRegex(self.run_cli("--version").stdout, r"^fdpstore \d+\.\d+\.\d+\n$")
-
-    def test_each_command_explains_itself(self) -> None:
-        for command in COMMANDS:
-            text = self.run_cli(command, "--help").stdout
-            self.assertIn(f"Usage: fdpstore {command}", text)
-            self.assertIn("Exit codes: 0", text)
-            examples = text[text.index("Examples:") : text.index("Exit codes")]
-            self.assertGreaterEqual(examples.count("fdpstore "), 2, text)
-
-    def test_configure_explains_options_with_units_and_defaults(self) -> None:
-        text = " ".join(self.run_cli("configure", "--help").stdout.split())
-        for expected in (
-            "--capacity-bytes SIZE",
-            "--lock-timeout-s s",
-            "--layout object|prompt|segment",
-            "--use-odirect true|false|auto",
-            "Default: 64MiB.",
-            "Layouts: prompt, segment.",
-            "--relative-tmp-dir",
-        ):
-            self.assertIn(expected, text)
-
-    def test_no_or_an_unknown_command_lists_them(self) -> None:
-        for arguments in ((), ("frobnicate",), ("--frobnicate",)):
-            message = self.fails(*arguments)
-            for command in COMMANDS:
-                self.assertIn(command, message)
-        self.assertIn("no command frobnicate", self.fails("frobnicate"))
-
-    def test_bad_arguments_are_named(self) -> None:
-        for command in ("info", "stat", "ls", "fsck"):
-            self.assertIn("PATH is missing", self.fails(command))
-            self.assertIn("--jason", self.fails(command, "/tmp", "--jason"))
-            self.assertIn("too many arguments", self.fails(command, "/tmp", "/tmp"))
-        self.assertIn("limit", self.fails("ls", "/tmp", "--limit", "many"))
-        self.assertIn("--jso", self.fails("info", "/tmp", "--jso"))  # no guessing
-
-    def test_policies_are_listed(self) -> None:
-        policies = {one["name"]: one["description"] for one in self.report("policies")}
-        for name in ("none", "separated", "tenant", "per-prompt"):
-            self.assertTrue(policies[name])
-            self.assertIn(name, self.run_cli("policies").stdout)
-
-    def test_full_output_is_an_error(self) -> None:
-        with open("/dev/full", "wb") as full:
-            done = subprocess.run([ARGS.command, "--help"], stdout=full, stderr=subprocess.PIPE)
-        self.assertEqual(done.returncode, 2)
-        self.assertIn(b"standard output", done.stderr)
 
 
 class Info(Case):
@@ -479,8 +383,4 @@ class Object(Layouts, Case):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--command", required=True)
-    parser.add_argument("--hold-store", required=True)
-    ARGS, rest = parser.parse_known_args()
-    unittest.main(argv=[sys.argv[0], *rest])
+    main(__doc__.splitlines()[0])

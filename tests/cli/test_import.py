@@ -6,30 +6,26 @@ test_import.py --command build/…/fdpstore --hold-store build/…/hold_store [u
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import pty
 import random
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-import unittest
 from pathlib import Path
 from typing import Any
 
-ARGS = argparse.Namespace(command="", hold_store="")
+sys.path.insert(0, str(Path(__file__).parent))  # python -I does not
+from case import ARGS, Case, main
+
 SEGMENT = ("--layout", "segment", "--capacity-bytes", "256MiB", "--max-object-bytes", "1MiB")
 
 
-class Import(unittest.TestCase):
+class Import(Case):
     def setUp(self) -> None:
-        self.scratch = Path(tempfile.mkdtemp(prefix="fdpstore-import-"))
-        self.addCleanup(shutil.rmtree, self.scratch, ignore_errors=True)
-        self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(self.scratch)}
+        super().setUp()
         self.files = self.scratch / "files"
         self.store = self.scratch / "store"
 
@@ -37,19 +33,10 @@ class Import(unittest.TestCase):
         return [ARGS.command, "import", *map(str, arguments)]
 
     def run_import(self, *arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            self.command(*arguments),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env=self.environment,
-            check=False,
-        )
-        self.assertEqual(done.returncode, expect, f"{arguments}\n{done.stdout}\n{done.stderr}")
-        return done
+        return self.run_cli("import", *arguments, expect=expect)
 
-    def report(self, *arguments: object, expect: int = 0) -> Any:
-        return json.loads(self.run_import(*arguments, "--json", expect=expect).stdout)
+    def imported(self, *arguments: object, expect: int = 0) -> Any:
+        return self.report("import", *arguments, expect=expect)
 
     def make_files(self, count: int, size: int = 256 * 1024) -> None:
         """A directory as LMCache's fs writes it."""
@@ -68,7 +55,7 @@ class Import(unittest.TestCase):
         self.make_files(50, 10_000)
         text = self.run_import(self.files, self.store, *SEGMENT).stdout
         self.assertIn("50 of 50 objects", text)
-        report = self.report(self.store, self.scratch / "back", "--verify")
+        report = self.imported(self.store, self.scratch / "back", "--verify")
         self.assertEqual((report["complete"], report["copied_objects"]), (True, 50))
         self.assertEqual(report["verified_objects"], 50)
         self.expect_files(self.scratch / "back")
@@ -95,7 +82,7 @@ class Import(unittest.TestCase):
             objects = json.loads(before.stdout)["live_objects"] if before.returncode == 0 else 0
             self.assertGreaterEqual(objects, seen, "what was copied got lost")
             seen = objects
-        report = self.report(self.files, self.store, "--verify")
+        report = self.imported(self.files, self.store, "--verify")
         self.assertTrue(report["complete"], report)
         self.assertEqual(report["present_objects"], seen)
         self.assertEqual(report["copied_objects"] + report["present_objects"], 400)
@@ -132,13 +119,13 @@ class Import(unittest.TestCase):
             ).stdout
         )
         self.assertTrue(status["clean_start"], "the store was not closed")
-        again = self.report(self.files, self.store)
+        again = self.imported(self.files, self.store)
         self.assertEqual(again["present_objects"], report["copied_objects"])
         self.assertTrue(again["complete"])
 
     def test_removes_as_it_goes(self) -> None:
         self.make_files(20, 5000)
-        report = self.report(self.files, self.store, *SEGMENT, "--remove")
+        report = self.imported(self.files, self.store, *SEGMENT, "--remove")
         self.assertEqual(report["removed_objects"], 20)
         self.assertEqual(list(self.files.glob("*.data")), [])
 
@@ -189,8 +176,4 @@ class Import(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--command", required=True)
-    parser.add_argument("--hold-store", required=True)
-    ARGS, rest = parser.parse_known_args()
-    unittest.main(argv=[sys.argv[0], *rest])
+    main(__doc__.splitlines()[0])

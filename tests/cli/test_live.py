@@ -6,47 +6,27 @@ test_live.py --command build/…/fdpstore --hold-store build/…/hold_store [uni
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
-import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import unittest
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ARGS = argparse.Namespace(command="", hold_store="")
+sys.path.insert(0, str(Path(__file__).parent))  # python -I does not
+from case import ARGS, Case, main
+
 OBJECTS = 20
 LOOKUPS = 10  # of each round of work, half of them hits
 
 
-class Live(unittest.TestCase):
-    def setUp(self) -> None:
-        self.scratch = Path(tempfile.mkdtemp(prefix="fdpstore-live-"))
-        self.addCleanup(shutil.rmtree, self.scratch, ignore_errors=True)
-        self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(self.scratch)}
-        self.path = self.scratch / "store"
-
+class Live(Case):
     def command(self, *arguments: object) -> list[str]:
         return [ARGS.command, *map(str, arguments)]
-
-    def run_cli(self, *arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            self.command(*arguments),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=self.environment,
-            check=False,
-        )
-        self.assertEqual(done.returncode, expect, f"{arguments}\n{done.stdout}\n{done.stderr}")
-        return done
 
     @contextlib.contextmanager
     def held(self, layout: str = "segment", *how: str) -> Iterator[subprocess.Popen[str]]:
@@ -212,8 +192,4 @@ class Live(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--command", required=True)
-    parser.add_argument("--hold-store", required=True)
-    ARGS, rest = parser.parse_known_args()
-    unittest.main(argv=[sys.argv[0], *rest])
+    main(__doc__.splitlines()[0])

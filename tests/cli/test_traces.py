@@ -171,7 +171,7 @@ class TraceInfo(Case):
         )
 
     def test_mistakes_are_named(self) -> None:
-        self.assertIn("info is missing", self.fails("trace"))
+        self.assertIn("info or record is missing", self.fails("trace"))
         self.assertIn("frob is not known", self.fails("trace", "frob"))
         self.assertIn("FILE is missing", self.fails("trace", "info"))
         self.assertIn("--jason", self.fails("trace", "info", "x", "--jason"))

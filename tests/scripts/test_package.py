@@ -13,6 +13,8 @@ store = fdpstore.open({"base_path": sys.argv[1], "layout": "segment",
 assert fdpstore.__file__.startswith(sys.argv[2]), fdpstore.__file__
 store.close()
 import fdpstore.lmcache
+from importlib.metadata import version
+print(fdpstore.__version__, version("fdpstore"))
 """
 
 
@@ -34,3 +36,13 @@ def test_installed_package_opens_a_store(tmp_path):
         env=environment | {"PYTHONPATH": str(target)},
     )
     assert done.returncode == 0, done.stderr
+    expected = (ROOT / "VERSION").read_text().strip()
+    assert done.stdout.split() == [expected, expected]
+    command = subprocess.run(
+        [target / "bin" / "fdpstore", "--version"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert (command.stdout, command.returncode) == (f"fdpstore {expected}\n", 0), command.stderr
