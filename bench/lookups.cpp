@@ -189,6 +189,7 @@ int main(int argc, char** argv) {
   Options options;
   options.device_path = device;
   options.layout = Layout::segment;
+  options.max_object_bytes = kObjectBytes;
   options.segment_bytes = 64 * kMiB;
   Saturated(options).run("raw file", seconds);
   std::filesystem::remove_all(root);
