@@ -148,7 +148,7 @@ Result<void> FileBackend::set_segment_bytes(std::uint64_t segment_bytes) {
   }
   geometry_.segment_bytes = segment_bytes;
   const std::uint64_t by_capacity =
-      std::min<std::uint64_t>(options_.capacity_bytes / segment_bytes, UINT32_MAX);
+      std::min<std::uint64_t>(options_.capacity_bytes / segment_bytes, kMaxSegmentFiles);
   geometry_.max_segments = options_.prompt_files
                                ? kMaxPromptSegments
                                : std::max(1U, static_cast<std::uint32_t>(by_capacity));

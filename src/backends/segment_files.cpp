@@ -30,8 +30,16 @@ Result<void> SegmentFiles::scan() {
     const auto name = parse_segment_name(entry->path().filename().native());
     if (!name) continue;
     struct stat info{};
-    if (::stat(entry->path().c_str(), &info) != 0) {
+    if (::lstat(entry->path().c_str(), &info) != 0) {
       return fail_errno(errno, fmt::format("cannot stat {}", entry->path().native()));
+    }
+    // A link could lead out of the store; a number that no store gives would cost memory.
+    if (!S_ISREG(info.st_mode) || name->id.value >= kMaxSegmentFiles) {
+      return fail(
+          Errc::corrupt,
+          fmt::format(
+              "{} is no file that fdpstore made ({}); remove it", entry->path().native(),
+              S_ISREG(info.st_mode) ? "its number is too large" : "a link, directory or device"));
     }
     SegmentFile file;
     file.name = *name;
@@ -68,7 +76,7 @@ SegmentFile* SegmentFiles::find(SegmentId id) {
 
 Result<io::UniqueFd> SegmentFiles::open(const SegmentFile& file, int flags) const {
   return io::open_at(options_.directory_fd, options_.directory_path, to_file_name(file.name),
-                     flags | options_.open_flags, options_.file_mode);
+                     flags | options_.open_flags | O_NOFOLLOW, options_.file_mode);
 }
 
 Result<void> SegmentFiles::fill(SegmentFile& file, std::uint64_t full_bytes) {

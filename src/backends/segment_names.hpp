@@ -12,6 +12,9 @@
 
 namespace fdpstore::backends {
 
+// Ids are below: 1 PiB in segments of 256 MiB.
+inline constexpr std::uint32_t kMaxSegmentFiles = 1U << 22;
+
 struct SegmentName {
   SegmentId id;
   PromptId prompt;  // 0: an ordinary segment file

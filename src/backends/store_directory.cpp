@@ -34,6 +34,7 @@ Error explained(int error, const std::string& path, std::string_view doing) {
     case EROFS:
       what += " fails; mount the file system read-write or choose another directory";
       break;
+    case ELOOP: what += " fails; it is a symbolic link, and a store follows none: remove it"; break;
     case ENOTDIR: what += " fails; a part of the path is a file, name a directory"; break;
     case ENOSPC: what += " fails; make room or choose another directory"; break;
     default: what += " fails"; break;
@@ -41,13 +42,19 @@ Error explained(int error, const std::string& path, std::string_view doing) {
   return {std::error_code(error, std::generic_category()), std::move(what)};
 }
 
-// Creates `path` and missing parents, as LMCache's fs adapter does, for this user alone.
-Result<void> make_directories(const std::string& path) {
+// Who may read the files may enter their directory.
+mode_t directory_mode(mode_t file_mode) {
+  return 0700 | ((file_mode & 0040) != 0 ? 0050 : 0) | ((file_mode & 0004) != 0 ? 0005 : 0);
+}
+
+// Creates `path` and missing parents, as LMCache's fs adapter does, open to those who may read its
+// files.
+Result<void> make_directories(const std::string& path, mode_t mode) {
   const std::filesystem::path target(path);
   if (target.has_parent_path() && !std::filesystem::exists(target.parent_path())) {
-    if (auto made = make_directories(target.parent_path().native()); !made) return made;
+    if (auto made = make_directories(target.parent_path().native(), mode); !made) return made;
   }
-  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
+  if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) {
     return fail(explained(errno, path, "making the directory"));
   }
   const std::string parent = target.has_parent_path() ? target.parent_path().native() : ".";
@@ -69,7 +76,8 @@ Result<StoreDirectory> StoreDirectory::open(const Options& options) {
       return fail(Errc::not_found,
                   fmt::format("{} does not exist: no store to read", directory.path_));
     }
-    if (auto made = make_directories(directory.path_); !made) return fail(made.error());
+    const auto made = make_directories(directory.path_, directory_mode(options.file_mode));
+    if (!made) return fail(made.error());
   } else if (!S_ISDIR(info.st_mode)) {
     return fail_errno(ENOTDIR,
                       fmt::format("base_path {} is not a directory; name one", directory.path_));
@@ -115,16 +123,17 @@ Result<void> StoreDirectory::create(const Options& options) {
   if (::faccessat(AT_FDCWD, path_.c_str(), W_OK | X_OK, AT_EACCESS) != 0) {
     return fail(explained(errno, path_, "writing to it"));
   }
-  auto superblock = io::open_file(superblock_path(), O_RDWR | O_CREAT, options.file_mode);
+  auto superblock =
+      io::open_file(superblock_path(), O_RDWR | O_CREAT | O_NOFOLLOW, options.file_mode);
   if (!superblock) {
     return fail(explained(superblock.error().code.value(), path_, "opening its superblock"));
   }
   superblock_ = std::move(*superblock);
   if (auto mine = lock(); !mine) return mine;
-  if (::mkdir(segments_path().c_str(), 0700) != 0 && errno != EEXIST) {
+  if (::mkdir(segments_path().c_str(), directory_mode(options.file_mode)) != 0 && errno != EEXIST) {
     return fail(explained(errno, path_, "making the folder 'segments'"));
   }
-  auto segments = io::open_file(segments_path(), O_RDONLY | O_DIRECTORY);
+  auto segments = io::open_file(segments_path(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!segments) {
     return fail(explained(segments.error().code.value(), path_, "opening the folder 'segments'"));
   }
@@ -146,9 +155,9 @@ Result<void> StoreDirectory::create(const Options& options) {
 }
 
 Result<void> StoreDirectory::open_existing() {
-  auto superblock = io::open_file(superblock_path(), O_RDONLY);
+  auto superblock = io::open_file(superblock_path(), O_RDONLY | O_NOFOLLOW);
   if (!superblock) return fail(superblock.error());
-  auto segments = io::open_file(segments_path(), O_RDONLY | O_DIRECTORY);
+  auto segments = io::open_file(segments_path(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!segments) return fail(segments.error());
   superblock_ = std::move(*superblock);
   segments_ = std::move(*segments);

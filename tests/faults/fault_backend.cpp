@@ -198,7 +198,9 @@ Result<std::vector<ExistingSegment>> FaultBackend::existing_segments() {
       const std::uint64_t end =
           std::max(one.size_bytes, segment.cache.rbegin()->first + kBlockBytes);
       if (auto ok = inner_->reopen(one.id, {}); !ok) return fail(std::move(ok.error()));
+      open_.insert(one.id.value);
       if (const auto error = push_out(one.id.value)) return fail(Error{error, "write-back"});
+      open_.erase(one.id.value);
       inner_->seal(one.id, end);
     }
     existing = inner_->existing_segments();
@@ -222,18 +224,23 @@ Result<void> FaultBackend::allocate(SegmentId segment, const SegmentUse& use) {
                                                                  : std::errc::io_error),
                       "allocate"});
   }
-  return inner_->allocate(segment, use);
+  if (auto made = inner_->allocate(segment, use); !made) return made;
+  open_.insert(segment.value);
+  return {};
 }
 
 Result<void> FaultBackend::reopen(SegmentId segment, const SegmentUse& use) {
   if (medium_->dead()) return fail(Error{kGone, "reopen"});
-  return inner_->reopen(segment, use);
+  if (auto opened = inner_->reopen(segment, use); !opened) return opened;
+  open_.insert(segment.value);
+  return {};
 }
 
 void FaultBackend::seal(SegmentId segment, std::uint64_t used_bytes) {
   const std::lock_guard guard(medium_->mutex_);
   if (medium_->dead_) return;
   if (config_.release_at_seal) (void)push_out(segment.value);
+  open_.erase(segment.value);
   inner_->seal(segment, used_bytes);
 }
 
@@ -451,6 +458,7 @@ std::error_code FaultBackend::read(const IoRequest& request) {
 }
 
 std::error_code FaultBackend::push_out(std::uint32_t segment) {
+  if (config_.release_at_seal && !open_.contains(segment)) return {};  // blocks that have rotted
   auto& from = medium_->segments_[segment];
   std::error_code failed;
   for (const auto& [offset, block] : from.cache) {

@@ -192,7 +192,8 @@ class FaultBackend final : public Backend {
   Config config_;
   Capabilities capabilities_;
   VirtualClock clock_{*medium_};
-  std::vector<Queued> queue_;  // the engine's thread only
+  std::vector<Queued> queue_;     // the engine's thread only
+  std::set<std::uint32_t> open_;  // segments that the inner backend takes writes to
 };
 
 }  // namespace fdpstore::test
