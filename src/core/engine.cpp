@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
+#include "common/log.hpp"
 #include "core/placing.hpp"
 
 namespace fdpstore::core {
@@ -30,7 +30,7 @@ Engine::Engine(const Options& options, std::unique_ptr<Backend> backend, MakePol
 
 Engine::~Engine() {
   if (auto stopped = stop(); !stopped) {
-    spdlog::error("fdpstore: closing {}: {}", backend_->describe(), stopped.error().message());
+    log().error("closing {}: {}", backend_->describe(), stopped.error().message());
   }
 }
 

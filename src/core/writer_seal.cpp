@@ -2,8 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include <spdlog/spdlog.h>
-
+#include "common/log.hpp"
 #include "core/writer.hpp"
 #include "core/writer_impl.hpp"
 
@@ -138,8 +137,8 @@ void Writer::continue_sealing(Segment& segment) {
 void Writer::sealed(Segment& segment, std::error_code error) {
   segment.faulty = segment.appending->failed || error;
   if (error) {
-    spdlog::warn(
-        "fdpstore: segment {} of {} was sealed without a summary ({}); start-up will read it in "
+    log().warn(
+        "segment {} of {} was sealed without a summary ({}); start-up will read it in "
         "full",
         segment.id.value, context_.backend.describe(), error.message());
   }

@@ -8,9 +8,9 @@
 #include <string_view>
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include "campaign.hpp"
+#include "common/log.hpp"
 
 namespace {
 
@@ -56,7 +56,7 @@ int run_seeds(std::string_view range, bool verbose) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  spdlog::set_level(spdlog::level::off);  // faults are logged by design
+  if (!fdpstore::set_log_level("off")) return 2;  // faults are logged by design
   if (argc >= 3 && std::string_view(argv[1]) == "--seeds") {
     return run_seeds(argv[2], argc > 3 && std::string_view(argv[3]) == "--verbose");
   }
