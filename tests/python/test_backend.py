@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -232,3 +234,39 @@ def test_killed_process_loses_nothing_it_reported(start, tmp_path, layout):
         for first in range(0, len(keys), 64):
             engine.load_and_verify(keys[first : first + 64])
         engine.close()
+
+
+# --- on a device ---
+
+
+@pytest.fixture
+def loop_device(tmp_path):
+    if os.geteuid() != 0 or shutil.which("losetup") is None:
+        pytest.skip("loop devices need root and losetup")
+    image = tmp_path / "image"
+    with image.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 256 * MIB)
+    command = ["losetup", "--find", "--show", str(image)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"no loop device: {done.stderr.strip()}")
+    device = done.stdout.strip()
+    yield device
+    subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def test_manager_on_a_loop_device_before_and_after_a_restart(loop_device):
+    options = {"device_path": loop_device, "segment_bytes": 8 * MIB, "max_object_bytes": MIB}
+    keys = make_keys(50)
+    for turn in range(2):
+        manager = Manager(options)
+        try:
+            if turn == 0:
+                manager.put(keys)
+                manager.wait_stored(keys)
+            assert manager.backend.batched_contains(keys) == 50
+            for key, obj in zip(keys, manager.manager.batched_get(keys, PLUGIN), strict=True):
+                verify(key, obj)
+                obj.ref_count_down()
+        finally:
+            manager.close()
