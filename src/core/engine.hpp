@@ -109,6 +109,7 @@ class Engine {
   Result<void> write_superblock(bool clean);
   Result<void> make_parts();
   Result<void> take_up(Recovered recovered);
+  Result<void> begin_metadata();
   Result<void> flush_recovered();
   void release_surplus();
   Result<void> close_on_thread();

@@ -194,7 +194,7 @@ Result<void> Engine::take_up(Recovered recovered) {
     if (auto ok = backend_->reopen(segment->id, segment->use); !ok) return ok;
   }
   if (recovered.metadata.empty()) {
-    if (auto begun = meta_->begin(); !begun) {
+    if (auto begun = begin_metadata(); !begun) {
       return fail(
           Error{begun.error().code, fmt::format("{}: no segment can be made for metadata: {}",
                                                 backend_->describe(), begun.error().message())});
@@ -226,6 +226,30 @@ Result<void> Engine::take_up(Recovered recovered) {
 Result<void> Engine::flush_recovered() {
   if (options_.durability != Durability::device || clean_start_) return {};
   return flush_segments();
+}
+
+// A log that was lost leaves none free where the store was full: then the oldest segment goes.
+Result<void> Engine::begin_metadata() {
+  auto begun = meta_->begin();
+  if (begun || begun.error().code != Errc::no_space) return begun;
+  Segment* oldest = nullptr;
+  context_->segments.for_each([&](Segment& segment) {
+    if (segment.state != SegmentState::sealed) return;
+    if (oldest == nullptr || segment.sequence < oldest->sequence) oldest = &segment;
+  });
+  if (oldest == nullptr) return begun;
+  context_->warnings.push_back(
+      fmt::format("the metadata log was lost, and for a new one the {} objects of segment {} were "
+                  "given up",
+                  oldest->live_objects, oldest->id.value));
+  for (const EntryId id : std::vector<EntryId>(oldest->entries)) {
+    const auto entry = context_->index.get(id, context_->now_ticks());
+    if (!entry || entry->state.location.segment != oldest->id) continue;
+    context_->remove_object(entry->key, true);
+    context_->drop_object(entry->key, entry->state.location.payload_bytes);
+  }
+  context_->segments.put_back(*oldest, false);  // its old header goes with the new life's
+  return meta_->begin();
 }
 
 // Free segments that the medium should get back: all where segments grow, else what is beyond the

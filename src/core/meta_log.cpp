@@ -49,9 +49,12 @@ void MetaLog::append(format::RecordKind kind, std::vector<std::byte> payload, Do
 }
 
 void MetaLog::append_once(format::RecordKind kind, std::vector<std::byte> payload, Done done) {
-  const auto fits = [&] { return writer_.fits(*current_, {}, payload.size()); };
+  const auto fits = [&] {
+    return current_ != nullptr && writer_.fits(*current_, {}, payload.size());
+  };
+  const auto resumed = [&] { return current_ != nullptr && Writer::resume(*current_) && fits(); };
   // Without room nothing can be freed: rather behind the place that failed than not at all.
-  if (!fits() && !make_room() && !(Writer::resume(*current_) && fits())) {
+  if (!fits() && !make_room() && !resumed()) {
     done(context_.write_error ? context_.write_error : make_error_code(Errc::no_space));
     return;
   }
@@ -67,7 +70,17 @@ void MetaLog::append_once(format::RecordKind kind, std::vector<std::byte> payloa
   writer_.append(*current_, std::move(record));
 }
 
+// A segment without a header holds nothing that was acknowledged: it can be taken again at once.
+void MetaLog::give_back_headless() {
+  if (current_ == nullptr || in_snapshot_) return;
+  const Appending& appending = *current_->appending;
+  const bool headless = appending.header_done && appending.header_error &&
+                        appending.window.empty() && appending.flushes == 0;
+  if (headless) context_.segments.put_back(*std::exchange(current_, nullptr), false);
+}
+
 bool MetaLog::make_room() {
+  give_back_headless();
   auto opened = in_snapshot_ ? Result<Segment*>(fail(Errc::no_space, ""))
                              : writer_.open_segment(use_, Purpose::metadata);
   if (!opened) {

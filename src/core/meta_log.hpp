@@ -66,6 +66,7 @@ class MetaLog {
 
   void append(format::RecordKind kind, std::vector<std::byte> payload, Done done);
   void append_once(format::RecordKind kind, std::vector<std::byte> payload, Done done);
+  void give_back_headless();
   bool make_room();
   void write_snapshot(const std::shared_ptr<Retiring>& retiring);
   bool step(const std::shared_ptr<Retiring>& retiring);

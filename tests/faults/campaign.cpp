@@ -273,12 +273,13 @@ void Run::fsck() {
   options.read_only = true;
   const auto report = core::check_segments(options, backend(), policy(), false, {});
   if (!report) broken("fsck does not run: {}", report.error().message());
-  // A cut may leave a footer without its summary; where nothing was promised for the loss of power,
-  // that may leave a summary without its objects.
+  // A cut or a failed write may leave a footer without its summary; where nothing was promised for
+  // the loss of power, that may leave a summary without its objects.
   const bool excused =
       !faults_->damaged().empty() || (power_cuts_ && options_.durability == Durability::process);
+  const bool ends_torn = report_.cuts > 0 || setup_.faults != Faults::cuts;
   for (const CheckFinding& finding : report->findings) {
-    if (excused || (report_.cuts > 0 && finding.what.starts_with("summary"))) continue;
+    if (excused || (ends_torn && finding.what.starts_with("summary"))) continue;
     broken("fsck: {}: {}", finding.where, finding.what);
   }
 }
@@ -335,8 +336,8 @@ void Run::check_listed(const std::map<std::uint64_t, std::uint64_t>& listed) {
     }
     const std::uint64_t size = it->second;
     if (key.live != size) {
-      const bool known = key.maybe.contains(size) ||
-                         (setup_.faults == Faults::damage && key.attempted.contains(size));
+      const bool known =
+          key.maybe.contains(size) || (!faults_->damaged().empty() && key.attempted.contains(size));
       if (!known) {
         broken("after open: key {} came back with {} bytes; {}", n, size,
                key.live ? fmt::format("stored with {}", *key.live) : "it was deleted");

@@ -68,9 +68,10 @@ void FaultMedium::revive() {
 }
 
 void FaultMedium::hold(bool on) {
-  const std::lock_guard guard(rest_mutex_);
+  std::unique_lock lock(rest_mutex_);
   held_ = on;
   rest_.notify_all();
+  if (on) rest_.wait_for(lock, std::chrono::seconds(5), [this] { return resting_; });
 }
 
 bool FaultMedium::quiet(std::chrono::seconds patience) {
