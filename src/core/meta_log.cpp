@@ -108,7 +108,8 @@ void MetaLog::write_snapshot(const std::shared_ptr<Retiring>& retiring) {
   retiring_.push_back(retiring);
   const auto write = [&](format::RecordKind kind, std::vector<std::byte> payload) {
     ++retiring->snapshot_writes;
-    append(kind, std::move(payload), [retiring](std::error_code error) {
+    // Once: step() begins a snapshot anew as a whole.
+    append_once(kind, std::move(payload), [retiring](std::error_code error) {
       --retiring->snapshot_writes;
       if (error) retiring->failed = true;
     });
@@ -193,7 +194,10 @@ void MetaLog::write_footers(const std::vector<format::SegmentFooter>& footers, D
 
 void MetaLog::step() {
   std::erase_if(retiring_, [&](const auto& retiring) { return step(retiring); });
-  if (owed_.empty() || !retiring_.empty() || context_.now_s() < retry_s_) return;
+  // A device that takes no writes would only use up the free segments.
+  if (owed_.empty() || !retiring_.empty() || context_.write_error || context_.now_s() < retry_s_) {
+    return;
+  }
   retry_s_ = context_.now_s() + kRetryS;
   (void)make_room();
 }

@@ -20,6 +20,7 @@ constexpr std::size_t kRandomLooks = 8;
 // After a start nothing is known of any segment: the oldest are looked at first.
 constexpr std::size_t kFirstLooks = 256;
 constexpr std::uint64_t kMaxMovesInFlight = 4;
+constexpr std::uint32_t kMaxFailedMoves = 16;  // of one segment
 constexpr std::uint64_t kAheadSegments = 256;
 // Survivors are worth so many times the mean of what lies with them (measured: with less, the
 // budget goes to objects that are hardly better than new ones).
@@ -30,6 +31,7 @@ constexpr double kSurvivorWorth = 3;
 struct Reclaimer::Job {
   Segment* victim = nullptr;
   std::deque<EntryId> survivors;
+  std::uint32_t failed_moves = 0;
   bool began_dropping = false;
   bool given_up = false;  // the victim is sealed again, nothing was lost
   bool blocked = false;   // locked objects have nowhere to go for now
@@ -285,7 +287,7 @@ void Reclaimer::move_next() {
                [this, id, entry = *entry, stream, use, buffer, payload](Result<void> loaded) {
                  const Location from = entry.state.location;
                  if (!loaded) {
-                   not_loaded(entry.key, from, loaded.error().code);
+                   not_loaded(id, entry.key, from, loaded.error().code);
                    return;
                  }
                  const KeyRef ref = context_.scopes.key(entry.key.scope(), entry.key.hash());
@@ -310,10 +312,27 @@ void Reclaimer::move_next() {
                });
 }
 
-// As for a load: what cannot be read back goes. Other errors may pass; the rest is looked at again.
-void Reclaimer::not_loaded(const Key& key, const Location& from, std::error_code error) {
+// In a segment that is to be rewritten nothing is lost for a move that fails: it is tried again,
+// and when that does not help the segment stays as it is.
+void Reclaimer::move_failed(EntryId id) {
+  Job& job = *job_;
+  if (!job.victim->rewrite || job.given_up) return;  // looked at again with the rest
+  if (++job.failed_moves <= kMaxFailedMoves) {
+    job.survivors.push_back(id);
+  } else {
+    job.survivors.clear();
+    job.given_up = true;
+  }
+}
+
+// As for a load: what cannot be read back goes. Other errors may pass.
+void Reclaimer::not_loaded(EntryId id, const Key& key, const Location& from,
+                           std::error_code error) {
   --moving_;
-  if (error != Errc::corrupt && error != std::errc::io_error) return;
+  if (error != Errc::corrupt && error != std::errc::io_error) {
+    move_failed(id);
+    return;
+  }
   const auto found = context_.index.find(key);
   if (!found || found->state.location != from) return;  // deleted, and perhaps stored again
   const auto removed = context_.remove_object(key, true);
@@ -325,7 +344,10 @@ void Reclaimer::not_loaded(const Key& key, const Location& from, std::error_code
 void Reclaimer::moved(EntryId id, const Index::Entry& entry, Result<Placed> placed) {
   --moving_;
   const Location& from = entry.state.location;
-  if (!placed) return;  // no room after all, or a failed write: it is looked at again
+  if (!placed) {
+    move_failed(id);
+    return;
+  }
   if (context_.index.move(id, from, placed->location)) {
     context_.move_object(id, from, placed->location);
     ++context_.counters.reinserted_objects;

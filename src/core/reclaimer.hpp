@@ -53,7 +53,8 @@ class Reclaimer {
   [[nodiscard]] double earn_credit();
   void work();
   void move_next();
-  void not_loaded(const Key& key, const Location& from, std::error_code error);
+  void move_failed(EntryId id);
+  void not_loaded(EntryId id, const Key& key, const Location& from, std::error_code error);
   void moved(EntryId id, const Index::Entry& entry, Result<Placed> placed);
   void drop_rest();
   void record_freed();

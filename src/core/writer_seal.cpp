@@ -157,7 +157,9 @@ void Writer::sealed(Segment& segment, std::error_code error) {
     --sealing_;
     // It may have lost its last object while it was open: nothing else would free it before need.
     if (segment.live_objects == 0) context_.segments.note_emptied(segment.id);
-    if (flushed) segment_lost_(segment, flushed);
+    // With durability `device` each object has been flushed before.
+    if (flushed && context_.options.durability != Durability::device)
+      segment_lost_(segment, flushed);
   };
   if (context_.backend.capabilities().cached_writes ||
       context_.options.durability == Durability::device) {

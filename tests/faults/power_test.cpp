@@ -1,0 +1,262 @@
+// What the campaign has found, each by itself.
+#include <atomic>
+#include <thread>
+
+#include "support/fault_backend.hpp"
+#include "unit/core/core_test.hpp"
+
+namespace fdpstore::test {
+namespace {
+
+// A store on a faulty medium over memory, reopened at will.
+class Power : public CoreTest {
+ protected:
+  void use(std::uint64_t seed, FaultPlan plan) {
+    memory_ = std::make_shared<Medium>();
+    faults_ = std::make_shared<FaultMedium>(seed, plan);
+  }
+  std::unique_ptr<Backend> backend() {
+    return std::make_unique<FaultBackend>(
+        faults_, std::make_unique<MemBackend>(memory_, config),
+        FaultBackend::Config{.flush_promised = options.durability == Durability::device});
+  }
+  std::unique_ptr<Store> open_faulty() {
+    auto store = core::open_segment_store(options, backend(), policy_factory(),
+                                          std::make_unique<FixedLineage>());
+    if (!store) throw std::runtime_error(store.error().message());
+    return std::move(*store);
+  }
+  // The process or the power ends now; a new process opens the store.
+  std::unique_ptr<Store> after(Cut cut, std::unique_ptr<Store> store) {
+    faults_->cut(cut);
+    (void)store->close();
+    store.reset();
+    faults_->calm(true);
+    faults_->revive();
+    return open_faulty();
+  }
+  std::shared_ptr<FaultMedium> faults_;
+  std::shared_ptr<Medium> memory_;
+};
+
+TEST_F(Power, TheSegmentHeaderIsAsDurableAsWhatIsAcknowledged) {
+  options.durability = Durability::device;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    use(seed, {.max_delay = 8});  // in any order
+    auto store = open_faulty();
+    ASSERT_EQ(put(*store, make_key(1), make_payload(1, 5000)), KeyStatus::stored);
+    store = after(Cut::power, std::move(store));
+    ASSERT_EQ(get(*store, make_key(1), 5000), make_payload(1, 5000)) << "seed " << seed;
+  }
+}
+
+TEST_F(Power, AFailedFlushIsNotForgottenByTheNext) {
+  options.durability = Durability::device;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    use(seed, {.failed_flushes = 3000, .max_delay = 8});
+    faults_->calm(true);
+    auto store = open_faulty();
+    faults_->calm(false);
+    std::vector<std::uint64_t> stored;
+    for (std::uint64_t first = 0; first < 40; first += 4) {
+      std::vector<std::vector<std::byte>> payloads;
+      std::vector<ObjectKey> keys;
+      std::vector<PutItem> items;
+      for (std::uint64_t n = first; n < first + 4; ++n) {
+        keys.push_back(make_key(n));
+        payloads.push_back(make_payload(n, 20000));
+      }
+      for (std::size_t i = 0; i < 4; ++i) {
+        items.push_back({keys[i].ref(), payloads[i], std::nullopt, {}});
+      }
+      const auto result = put_and_wait(*store, items);
+      for (std::size_t i = 0; i < 4; ++i) {
+        if (result->keys[i] == KeyStatus::stored) stored.push_back(first + i);
+      }
+    }
+    ASSERT_TRUE(store->take_dropped().empty()) << "seed " << seed;
+    store = after(Cut::power, std::move(store));
+    for (const std::uint64_t n : stored) {
+      ASSERT_TRUE(get(*store, make_key(n), 20000) == make_payload(n, 20000))
+          << "seed " << seed << ", key " << n;
+    }
+    // What failed is not half there either.
+    for (std::uint64_t n = 0; n < 40; ++n) {
+      if (!present(*store, make_key(n))) continue;
+      ASSERT_TRUE(get(*store, make_key(n), 20000)) << "seed " << seed << ", key " << n;
+    }
+  }
+}
+
+TEST_F(Power, WhatIsFoundAfterAKillStaysThroughAPowerCut) {
+  options.durability = Durability::device;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    use(seed, {.max_delay = 4});
+    auto store = open_faulty();
+    faults_->arm(Cut::kill, 2 + seed % 8);
+    (void)put(*store, make_key(1), make_payload(1, 70000));
+    (void)put(*store, make_key(2), make_payload(2, 70000));
+    store = after(Cut::kill, std::move(store));
+    const bool found = put(*store, make_key(1), make_payload(1, 70000)) == KeyStatus::present;
+    store = after(Cut::power, std::move(store));
+    if (found) {
+      ASSERT_EQ(get(*store, make_key(1), 70000), make_payload(1, 70000)) << "seed " << seed;
+    }
+  }
+}
+
+TEST_F(Power, CloseMakesSealedSegmentsDurable) {
+  options.capacity_bytes = 33U << 20;
+  use(1, {});
+  auto store = open_faulty();
+  for (std::uint64_t n = 0; n < 60; ++n) {
+    ASSERT_EQ(put(*store, make_key(n), make_payload(n, 100000)), KeyStatus::stored);
+  }
+  ASSERT_TRUE(store->close());
+  store = after(Cut::power, std::move(store));
+  for (std::uint64_t n = 0; n < 60; ++n) {
+    ASSERT_EQ(get(*store, make_key(n), 100000), make_payload(n, 100000)) << n;
+  }
+}
+
+// ------------------------------------------------------------------------ on memory, step by step
+
+class Mended : public CoreTest {
+ protected:
+  static TaskResult put_result(Store& store, const ObjectKey& key,
+                               std::span<const std::byte> bytes) {
+    const PutItem item{key.ref(), bytes, std::nullopt, {}};
+    return *put_and_wait(store, {&item, 1});
+  }
+};
+
+TEST_F(Mended, NothingIsAcknowledgedOverAHeaderThatWasNotWritten) {
+  std::atomic<bool> fail_headers{false};
+  config.fault = [&](const IoRequest& request) {
+    const bool header = request.op == IoOp::write && request.offset_bytes == 0;
+    return header && fail_headers ? std::make_error_code(std::errc::io_error) : std::error_code{};
+  };
+  auto store = open();
+  fail_headers = true;
+  const KeyStatus status = put(*store, make_key(1), make_payload(1, 5000));
+  fail_headers = false;
+  auto crashed = open(medium->snapshot());
+  const auto there = get(*crashed, make_key(1), 5000);
+  EXPECT_TRUE(status == KeyStatus::failed || there.has_value());
+}
+
+// An object that was deleted and stored again in one segment stood in the segment's list twice; it
+// was moved twice, and the second copy was taken for one of a deleted object.
+TEST_F(Mended, AnObjectThatIsMovedOutlivesARestart) {
+  options.capacity_bytes = 9U << 20;
+  auto store = open();
+  ASSERT_EQ(put(*store, make_key(1), make_payload(1, 9000)), KeyStatus::stored);
+  ASSERT_TRUE(erase(*store, make_key(1)));
+  ASSERT_EQ(put(*store, make_key(1), make_payload(2, 9000)), KeyStatus::stored);
+  ASSERT_TRUE(present(*store, make_key(1), true));  // locked: it has to be moved
+  for (std::uint64_t n = 100; n < 300; ++n) {
+    ASSERT_EQ(put(*store, make_key(n), make_payload(n, 100000)), KeyStatus::stored);
+  }
+  ASSERT_GE(store->status().info.reinserted_objects, 1U);
+  EXPECT_EQ(get(*store, make_key(1), 9000), make_payload(2, 9000));
+  auto crashed = open(medium->snapshot());
+  EXPECT_EQ(get(*crashed, make_key(1), 9000), make_payload(2, 9000));
+}
+
+TEST_F(Mended, CloseEndsOnADeadDeviceWithLockedObjects) {
+  options.capacity_bytes = 9U << 20;
+  std::atomic<bool> dead{false};
+  config.fault = [&](const IoRequest&) {
+    return dead ? std::make_error_code(std::errc::timed_out) : std::error_code{};
+  };
+  auto store = open();
+  std::uint64_t n = 0;
+  // Everything is locked, and a reclaim of it begins.
+  while (put(*store, make_key(n), make_payload(n, 100000)) == KeyStatus::stored && n < 40) {
+    (void)present(*store, make_key(n++), true);
+  }
+  for (std::uint64_t i = 0; i < n; i += 2) {
+    const auto key = make_key(i);
+    const KeyRef ref = key.ref();
+    store->unlock({&ref, 1});
+  }
+  dead = true;
+  (void)put(*store, make_key(1000), make_payload(1000, 100000));
+  std::atomic<bool> closed{false};
+  std::thread closing([&] {
+    (void)store->close();
+    closed = true;
+  });
+  for (int i = 0; i < 200 && !closed; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_TRUE(closed) << "close() does not end";
+  dead = false;
+  closing.join();
+}
+
+TEST_F(Mended, AReadOnlyLookWritesNothingWhereCopiesWereLeft) {
+  // Reclaim is cut short between the copy and the record that the segment was freed.
+  options.capacity_bytes = 9U << 20;
+  std::atomic<bool> hold{false};
+  config.hold = [&](const IoRequest& request) {
+    return hold && request.op == IoOp::write && request.segment.value == 0;  // the metadata log
+  };
+  auto store = open();
+  ASSERT_EQ(put(*store, make_key(1), make_payload(1, 9000)), KeyStatus::stored);
+  ASSERT_TRUE(present(*store, make_key(1), true));
+  std::uint64_t n = 100;
+  while (store->status().segments.size() < 7) {
+    ASSERT_EQ(put(*store, make_key(n), make_payload(n, 100000)), KeyStatus::stored);
+    ++n;
+  }
+  hold = true;
+  std::vector<std::vector<std::byte>> payloads;
+  std::vector<ObjectKey> keys;
+  std::vector<PutItem> items;
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    keys.push_back(make_key(1000 + i));
+    payloads.push_back(make_payload(1000 + i, 100000));
+  }
+  for (std::size_t i = 0; i < 20; ++i) items.push_back({keys[i].ref(), payloads[i], {}, {}});
+  ASSERT_TRUE(store->submit_put(items));
+  for (int i = 0; i < 500 && store->status().info.reinserted_objects == 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  ASSERT_GE(store->status().info.reinserted_objects, 1U);
+  auto image = medium->snapshot();
+  hold = false;
+  const auto before = image->segments;
+  options.read_only = true;
+  config.hold = nullptr;
+  const auto report = core::check_segments(options, std::make_unique<MemBackend>(image, config),
+                                           policy_factory(), false, {});
+  options.read_only = false;
+  ASSERT_TRUE(report) << report.error().message();
+  EXPECT_TRUE(report->clean());
+  EXPECT_TRUE(image->segments == before) << "something was written";
+}
+
+TEST_F(Mended, SealedSegmentsWithoutObjectsAreFreed) {
+  auto store = open();
+  for (std::uint64_t n = 0; n < 3; ++n) {
+    ASSERT_EQ(put(*store, make_key(n), make_payload(n, 200000)), KeyStatus::stored);
+  }
+  for (std::uint64_t n = 0; n < 3; ++n) ASSERT_TRUE(erase(*store, make_key(n)));
+  // The open segment, which has lost everything, is sealed by these.
+  for (std::uint64_t n = 10; n < 16; ++n) {
+    ASSERT_EQ(put(*store, make_key(n), make_payload(n, 200000)), KeyStatus::stored);
+  }
+  for (std::uint64_t n = 10; n < 16; ++n) ASSERT_TRUE(erase(*store, make_key(n)));
+  const auto sealed = [&] {
+    std::size_t count = 0;
+    for (const SegmentUsage& one : store->status().segments) count += one.state == "sealed" ? 1 : 0;
+    return count;
+  };
+  for (int i = 0; i < 300 && sealed() != 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(sealed(), 0U);
+}
+
+}  // namespace
+}  // namespace fdpstore::test
