@@ -16,15 +16,7 @@ double seconds(CallRecorder::Clock::duration time) {
   return std::chrono::duration<double>(time).count();
 }
 
-constexpr std::size_t kFrameLengthBytes = 4;
-
-std::size_t frame_bytes(std::string_view frames) {
-  std::size_t bytes = 0;
-  for (const char c : frames.substr(0, kFrameLengthBytes)) {
-    bytes = bytes << 8 | static_cast<unsigned char>(c);
-  }
-  return kFrameLengthBytes + bytes;
-}
+constexpr std::size_t kPieceBytes = 256U << 10;
 
 }  // namespace
 
@@ -34,8 +26,16 @@ bool CallRecorder::expired(Clock::time_point now) const {
 
 void CallRecorder::end() {
   on_.store(false, std::memory_order_relaxed);
-  frames_ = {};
-  given_ = 0;
+  pieces_.clear();
+  bytes_ = 0;
+}
+
+void CallRecorder::append(const std::string& frame) {
+  if (pieces_.empty() || pieces_.back().size() + frame.size() > kPieceBytes) {
+    pieces_.emplace_back().reserve(std::max(kPieceBytes, frame.size()));
+  }
+  pieces_.back() += frame;
+  bytes_ += frame.size();
 }
 
 void CallRecorder::record(trace::LctCall call, std::span<const KeyRef> keys,
@@ -50,7 +50,7 @@ void CallRecorder::record(trace::LctCall call, std::span<const KeyRef> keys,
     began = began_;
     recording = recording_;
     // Not even worth the encoding.
-    if (frames_.size() - given_ >= max_bytes_) {
+    if (bytes_ >= max_bytes_) {
       ++lost_calls_;
       ++untold_;
       return;
@@ -60,13 +60,13 @@ void CallRecorder::record(trace::LctCall call, std::span<const KeyRef> keys,
   const std::string frame = trace::lct_record(time_s, wall_s, call, keys, sizes);
   const std::lock_guard guard(mutex_);
   if (!on() || recording != recording_) return;
-  if (frames_.size() - given_ + frame.size() > max_bytes_) {
+  if (bytes_ + frame.size() > max_bytes_) {
     ++lost_calls_;
     ++untold_;
     return;
   }
-  if (untold_ != 0) frames_ += trace::lct_gap(time_s, wall_s, std::exchange(untold_, 0));
-  frames_ += frame;
+  if (untold_ != 0) append(trace::lct_gap(time_s, wall_s, std::exchange(untold_, 0)));
+  append(frame);
   ++calls_;
 }
 
@@ -90,21 +90,22 @@ Result<void> CallRecorder::check(std::uint64_t recording) const {
 }
 
 Result<CallRecorder::Taken> CallRecorder::take(std::uint64_t recording, std::size_t max_bytes) {
-  const std::lock_guard guard(mutex_);
-  if (auto mine = check(recording); !mine) return fail(std::move(mine.error()));
-  taken_ = Clock::now();
-  Taken taken{.frames = {}, .calls = calls_, .lost_calls = lost_calls_};
-  std::string_view rest = std::string_view(frames_).substr(given_);
-  std::size_t bytes = 0;
-  while (bytes < rest.size() && bytes < max_bytes) bytes += frame_bytes(rest.substr(bytes));
-  taken.frames = rest.substr(0, bytes);
-  given_ += bytes;
-  if (given_ == frames_.size()) {
-    frames_.clear();
-    given_ = 0;
-  } else if (given_ > frames_.size() / 2) {
-    frames_.erase(0, std::exchange(given_, 0));
+  std::deque<std::string> pieces;
+  Taken taken;
+  {
+    const std::lock_guard guard(mutex_);
+    if (auto mine = check(recording); !mine) return fail(std::move(mine.error()));
+    taken_ = Clock::now();
+    taken.calls = calls_;
+    taken.lost_calls = lost_calls_;
+    for (std::size_t bytes = 0; bytes < max_bytes && !pieces_.empty();) {
+      bytes += pieces_.front().size();
+      bytes_ -= pieces_.front().size();
+      pieces.push_back(std::move(pieces_.front()));
+      pieces_.pop_front();
+    }
   }
+  for (const std::string& piece : pieces) taken.frames += piece;
   return taken;
 }
 

@@ -3,16 +3,18 @@
 //
 // Recording must not slow the store down: a call is encoded by its own thread, and put into a
 // buffer of bounded size under a lock that is held for a copy only. When the buffer is full, calls
-// are left out and counted. A recording that nobody takes from for kLeaseS ends by itself.
+// are left out and counted. Taking moves whole pieces out of the buffer. A recording that nobody
+// takes from for kLeaseS ends by itself.
 //
 // Thread:  any.
-// Owns:    while it is on, at most kMaxBytes not taken yet, and as much again that was.
+// Owns:    while it is on, at most kMaxBytes.
 // Errors:  start() of a second recording: busy; take() and stop() of one that has ended: not_found.
 #pragma once
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <mutex>
 #include <span>
 #include <string>
@@ -43,13 +45,14 @@ class CallRecorder {
 
   // The number of the recording.
   [[nodiscard]] Result<std::uint64_t> start();
-  // What was recorded since the last time, at most about `max_bytes` of it.
+  // What was recorded since the last time, in pieces: at most one of them beyond `max_bytes`.
   [[nodiscard]] Result<Taken> take(std::uint64_t recording, std::size_t max_bytes);
   // As take(), of everything that is left; then it is off.
   [[nodiscard]] Result<Taken> stop(std::uint64_t recording);
 
  private:
   [[nodiscard]] Result<void> check(std::uint64_t recording) const;
+  void append(const std::string& frame);
   [[nodiscard]] bool expired(Clock::time_point now) const;
   void end();
 
@@ -58,8 +61,8 @@ class CallRecorder {
   std::mutex mutex_;  // guards all below
   std::uint64_t recording_ = 0;
   Clock::time_point began_, taken_;
-  std::string frames_;
-  std::size_t given_ = 0;                                  // of frames_, taken already
+  std::deque<std::string> pieces_;                         // of whole frames
+  std::size_t bytes_ = 0;                                  // in all of them
   std::uint64_t calls_ = 0, lost_calls_ = 0, untold_ = 0;  // untold: lost, without a gap yet
 };
 

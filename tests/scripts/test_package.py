@@ -1,5 +1,6 @@
 """`pip install .`: the wheel holds all of the package, and works without the source tree."""
 
+import faulthandler
 import os
 import subprocess
 import sys
@@ -26,7 +27,9 @@ def test_installed_package_opens_a_store(tmp_path):
     command += ["--config-settings", f"build-dir={tmp_path / 'build'}"]
     # The package is looked at, not its speed: a third of the time to build.
     command += ["--config-settings", "cmake.build-type=Debug", str(ROOT)]
-    built = subprocess.run(command, capture_output=True, text=True, env=environment)
+    # Minutes on a busy machine without ccache: it has a limit of its own.
+    faulthandler.cancel_dump_traceback_later()
+    built = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=1200)
     assert built.returncode == 0, built.stdout + built.stderr
     done = subprocess.run(
         [sys.executable, "-c", USE, str(tmp_path / "store"), str(target)],

@@ -70,7 +70,7 @@ TEST(CallRecorder, IsTakenInWholeFrames) {
   CallRecorder recorder;
   const auto recording = recorder.start();
   const auto keys = test::make_keys(0, 10);
-  for (int i = 0; i < 50; ++i) recorder.record(LctCall::lookup, test::refs(keys), {});
+  for (int i = 0; i < 2000; ++i) recorder.record(LctCall::lookup, test::refs(keys), {});
   std::size_t frames = 0;
   int takes = 0;
   while (true) {
@@ -80,7 +80,7 @@ TEST(CallRecorder, IsTakenInWholeFrames) {
     frames += frames_in(taken->frames);
     ++takes;
   }
-  EXPECT_EQ(frames, 50U);
+  EXPECT_EQ(frames, 2000U);
   EXPECT_GT(takes, 5);
 }
 
