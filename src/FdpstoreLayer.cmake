@@ -17,8 +17,13 @@ if(FDPSTORE_SANITIZE STREQUAL "address")
 elseif(FDPSTORE_SANITIZE STREQUAL "thread")
   target_compile_options(fdpstore_settings INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
   target_link_options(fdpstore_settings INTERFACE -fsanitize=thread)
+elseif(FDPSTORE_SANITIZE STREQUAL "fuzzer")
+  target_compile_options(fdpstore_settings INTERFACE -fsanitize=fuzzer-no-link,address,undefined
+                         -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(fdpstore_settings INTERFACE -fsanitize=address,undefined)
 elseif(FDPSTORE_SANITIZE)
-  message(FATAL_ERROR "FDPSTORE_SANITIZE is '${FDPSTORE_SANITIZE}': use address, thread, or nothing")
+  message(FATAL_ERROR
+    "FDPSTORE_SANITIZE is '${FDPSTORE_SANITIZE}': use address, thread, fuzzer, or nothing")
 endif()
 
 function(fdpstore_layer name)

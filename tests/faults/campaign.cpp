@@ -200,6 +200,7 @@ void Run::close_store() {
   take_dropped();
   store_.reset();
   const bool dead = faults_->dead();
+  if (dead) ++report_.cuts;
   if (!closed && !dead && setup_.faults == Faults::cuts) {
     broken("close failed: {}", closed.error().message());
   }
