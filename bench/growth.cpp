@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "bench/support.hpp"
 #include "fdpstore/store.hpp"
 #include "ftl/sim_backend.hpp"
 #include "ftl/sim_device.hpp"
@@ -25,54 +26,12 @@
 namespace {
 
 using namespace fdpstore;
-using Clock = std::chrono::steady_clock;
+using namespace fdpstore::bench;
 
 constexpr std::uint64_t kObjectBytes = 60 << 10;  // with its header one mapping unit of the drive
 constexpr std::uint64_t kRecordBytes = 64 << 10;
-constexpr std::size_t kHashBytes = 32;
 constexpr std::size_t kBatch = 256;
 constexpr std::size_t kLookupKeys = 1000;
-
-template <typename T>
-T must(fdpstore::Result<T> result) {
-  if (!result) {
-    fmt::print(stderr, "{}\n", result.error().message());
-    std::exit(1);
-  }
-  return std::move(*result);
-}
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-// Keys of consecutive numbers; alive while their KeyRefs are used.
-class Keys {
- public:
-  Keys(std::uint64_t first, std::size_t count) : hashes_(count * kHashBytes) {
-    for (std::size_t i = 0; i < count; ++i) set(i, first + i);
-  }
-  void set(std::size_t at, std::uint64_t number) {
-    for (std::size_t word = 0; word < kHashBytes / 8; ++word) {
-      const std::uint64_t mixed = (number + word) * 0x9E3779B97F4A7C15ULL;
-      std::memcpy(hashes_.data() + at * kHashBytes + word * 8, &mixed, 8);
-    }
-  }
-  [[nodiscard]] std::vector<KeyRef> refs() const {
-    std::vector<KeyRef> refs;
-    for (std::size_t at = 0; at < hashes_.size(); at += kHashBytes) {
-      refs.push_back({.chunk_hash = {hashes_.data() + at, kHashBytes},
-                      .model_name = "org/model",
-                      .kv_rank = 0x01000100,
-                      .object_group_id = 0,
-                      .cache_salt = ""});
-    }
-    return refs;
-  }
-
- private:
-  std::vector<std::byte> hashes_;
-};
 
 void store_objects(Store& store, std::uint64_t first, std::uint64_t end) {
   for (std::uint64_t at = first; at < end; at += kBatch) {
@@ -85,7 +44,7 @@ void store_objects(Store& store, std::uint64_t first, std::uint64_t end) {
                        .explicit_stream = {}});
     }
     const TaskResult result = must(put_and_wait(store, items));
-    if (!result.ok()) must<void*>(fail(*result.error));
+    if (!result.ok()) give_up(*result.error);
   }
 }
 
@@ -95,11 +54,11 @@ struct Lookups {
 
   void run(Store& store, std::uint64_t objects, const std::atomic<bool>& stop) {
     std::mt19937_64 random(1);
-    Keys keys(0, kLookupKeys);
+    Keys keys(kLookupKeys);
     while (!stop) {
       for (std::size_t i = 0; i < kLookupKeys; ++i) keys.set(i, random() % objects);
       const auto refs = keys.refs();
-      const auto begin = Clock::now();
+      const auto begin = SteadyClock::now();
       must(store.submit_lookup(refs, false));
       seconds.push_back(seconds_since(begin));
       (void)store.take_completed(TaskKind::lookup);
@@ -133,14 +92,15 @@ class Growth {
     auto store = open();
     std::atomic<bool> stop = false;
     Lookups lookups;
-    const auto begin = Clock::now();
+    const auto begin = SteadyClock::now();
     std::thread reader([&] { lookups.run(*store, objects_, stop); });
     store_objects(*store, 0, objects_);
     const double fill_s = seconds_since(begin);
     stop = true;
     reader.join();
     const StoreInfo full = store->status().info;
-    must_close(std::move(store));
+    must(store->close());
+    store.reset();
 
     store = open();
     const StoreInfo clean = store->status().info;
@@ -161,18 +121,13 @@ class Growth {
                clean.open_seconds, static_cast<double>(objects_) / clean.open_seconds / 1e6,
                killed.open_seconds, lookups.quantile(0.5) * 1e3, lookups.quantile(0.99) * 1e3,
                lookups.quantile(1) * 1e3);
-    must_close(std::move(store));
+    must(store->close());
+    store.reset();
   }
 
  private:
   std::unique_ptr<Store> open() {
     return must(store::open_on(options_, must(ftl::open_sim_backend(device_, {}))));
-  }
-  static void must_close(std::unique_ptr<Store> store) {
-    if (auto closed = store->close(); !closed) {
-      fmt::print(stderr, "{}\n", closed.error().message());
-      std::exit(1);
-    }
   }
 
   std::uint64_t objects_;

@@ -18,51 +18,21 @@
 #include <thread>
 #include <vector>
 
+#include "bench/support.hpp"
 #include "fdpstore/store.hpp"
 
 namespace {
 
 using namespace fdpstore;
-using Clock = std::chrono::steady_clock;
+using namespace fdpstore::bench;
 
 constexpr std::uint64_t kMiB = 1U << 20;
 constexpr std::uint64_t kObjectBytes = kMiB;
 constexpr std::uint64_t kCapacityBytes = 4096 * kMiB;
 constexpr std::uint64_t kFirstObjects = 2048;  // stored before, half of what fits
-constexpr std::size_t kHashBytes = 32;
 constexpr std::size_t kBatch = 16;
 constexpr std::size_t kTasks = 4;
 constexpr std::size_t kLookupKeys = 1000;
-
-template <typename T>
-T must(fdpstore::Result<T> result) {
-  if (!result) {
-    fmt::print(stderr, "{}\n", result.error().message());
-    std::exit(1);
-  }
-  return std::move(*result);
-}
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-std::vector<std::byte> hash_of(std::uint64_t number) {
-  std::vector<std::byte> hash(kHashBytes);
-  for (std::size_t word = 0; word < kHashBytes / 8; ++word) {
-    const std::uint64_t mixed = (number + word) * 0x9E3779B97F4A7C15ULL;
-    std::memcpy(hash.data() + 8 * word, &mixed, 8);
-  }
-  return hash;
-}
-
-KeyRef key_of(const std::vector<std::byte>& hash) {
-  return {.chunk_hash = hash,
-          .model_name = "org/model",
-          .kv_rank = 0x01000100,
-          .object_group_id = 0,
-          .cache_salt = ""};
-}
 
 // Page-aligned memory that has been touched, as LMCache's L1 is.
 class Payload {
@@ -98,7 +68,7 @@ class Saturated {
     std::vector<double> times;
     std::thread reader([&] { look_up(stop, times); });
     const std::uint64_t before = stored_;
-    const auto begin = Clock::now();
+    const auto begin = SteadyClock::now();
     while (seconds_since(begin) < seconds) keep_storing();
     const double took = seconds_since(begin);
     const auto bytes = static_cast<double>((stored_ - before) * kObjectBytes);
@@ -111,19 +81,18 @@ class Saturated {
     fmt::print("{:<14}{:>10.2f}{:>14.2f}{:>10.3f}{:>10.3f}{:>10.3f}\n", name, bytes / took / 1e9,
                static_cast<double>(times.size() * kLookupKeys) / took / 1e6, quantile(0.5),
                quantile(0.99), quantile(1));
-    if (auto closed = store_->close(); !closed) must<int>(fail(std::move(closed.error())));
+    must(store_->close());
   }
 
  private:
   // Kept at kTasks tasks in flight.
   void keep_storing() {
     while (in_flight_ < kTasks) {
-      std::vector<std::vector<std::byte>> hashes;
-      for (std::size_t i = 0; i < kBatch; ++i) hashes.push_back(hash_of(submitted_ + i));
+      const Keys keys(submitted_, kBatch);
       std::vector<PutItem> items;
-      for (std::size_t i = 0; i < kBatch; ++i) {
-        items.push_back({.key = key_of(hashes[i]),
-                         .bytes = payload_.object(submitted_ + i),
+      for (const KeyRef& key : keys.refs()) {
+        items.push_back({.key = key,
+                         .bytes = payload_.object(submitted_ + items.size()),
                          .explicit_rank = {},
                          .explicit_stream = {}});
       }
@@ -132,7 +101,7 @@ class Saturated {
       ++in_flight_;
     }
     for (const TaskResult& result : store_->take_completed(TaskKind::put)) {
-      if (!result.ok()) must<int>(fail(*result.error));
+      if (!result.ok()) give_up(*result.error);
       --in_flight_;
       stored_ += kBatch;
     }
@@ -141,12 +110,11 @@ class Saturated {
 
   void look_up(const std::atomic<bool>& stop, std::vector<double>& times) {
     std::mt19937_64 random(1);
-    std::vector<std::vector<std::byte>> hashes;
-    for (std::size_t i = 0; i < kLookupKeys; ++i) hashes.push_back(hash_of(random() % stored_));
-    std::vector<KeyRef> keys;
-    for (const auto& hash : hashes) keys.push_back(key_of(hash));
+    Keys numbered(kLookupKeys);
+    for (std::size_t i = 0; i < kLookupKeys; ++i) numbered.set(i, random() % stored_);
+    const std::vector<KeyRef> keys = numbered.refs();
     while (!stop) {
-      const auto begin = Clock::now();
+      const auto begin = SteadyClock::now();
       must(store_->submit_lookup(keys, true));
       while (store_->take_completed(TaskKind::lookup).empty()) std::this_thread::yield();
       times.push_back(seconds_since(begin));
