@@ -47,6 +47,8 @@ std::uint16_t ReuseModel::class_of(const Place& place) {
   } else if (owners_.size() < kOwners - 1) {
     number = static_cast<std::uint32_t>(owners_.size());
     owners_.emplace(place.chain, static_cast<std::uint8_t>(number));
+    learn_owner(number);
+    if (owners_.size() == kOwners - 1) learn_owner(kOwners - 1);
   }
   std::uint32_t begin = 3;  // new behind a shorter known part
   if (place.known <= 1) {
@@ -134,38 +136,46 @@ void ReuseModel::count_life(const Sampled& key) {
   if (key.first_class != 0) add(life_of_kind_[(key.first_class - 1U) / kLengths]);
 }
 
+void ReuseModel::learn(Share& share, double elder) {
+  share.value = (share.used + kElderWeight * elder) / (share.seen + kElderWeight);
+  share.seen *= kKeep;
+  share.used *= kKeep;
+}
+
+void ReuseModel::learn_class(std::uint32_t one) {
+  const std::uint32_t kind = (one - 1) / kLengths;  // of class 0: of no use
+  for (std::uint32_t uses = 0; uses < kUses; ++uses) {
+    Share& share = leaf_[one * kUses + uses];
+    learn(share, one == 0 ? all_.value : kind_[kind * kUses + uses].value);
+    chance_[one * kUses + uses].store(static_cast<float>(share.value), std::memory_order_relaxed);
+  }
+  learn(life_of_leaf_[one], one == 0 ? life_of_all_.value : life_of_kind_[kind].value);
+  life_[one].store(static_cast<float>(life_of_leaf_[one].value), std::memory_order_relaxed);
+}
+
+void ReuseModel::learn_owner(std::uint32_t owner) {
+  learn(owner_[owner], all_.value);
+  for (std::uint32_t uses = 0; uses < kUses; ++uses) {
+    learn(owner_uses_[owner * kUses + uses], owner_[owner].value);
+  }
+  for (std::uint32_t kind = owner * kKinds; kind < (owner + 1) * kKinds; ++kind) {
+    for (std::uint32_t uses = 0; uses < kUses; ++uses) {
+      learn(kind_[kind * kUses + uses], owner_uses_[owner * kUses + uses].value);
+    }
+    learn(life_of_kind_[kind], life_of_all_.value);
+    for (std::uint32_t length = 0; length < kLengths; ++length) {
+      learn_class(1 + kind * kLengths + length);
+    }
+  }
+}
+
+// Of the owners there are: callers wait for it, and there are rarely many.
 void ReuseModel::refresh() {
-  const auto learn = [](Share& share, double elder) {
-    share.value = (share.used + kElderWeight * elder) / (share.seen + kElderWeight);
-    share.seen *= kKeep;
-    share.used *= kKeep;
-  };
   learn(all_, kStart);
-  for (std::uint32_t owner = 0; owner < kOwners; ++owner) {
-    learn(owner_[owner], all_.value);
-    for (std::uint32_t uses = 0; uses < kUses; ++uses) {
-      learn(owner_uses_[owner * kUses + uses], owner_[owner].value);
-    }
-  }
-  for (std::uint32_t kind = 0; kind < kOwners * kKinds; ++kind) {
-    for (std::uint32_t uses = 0; uses < kUses; ++uses) {
-      learn(kind_[kind * kUses + uses], owner_uses_[kind / kKinds * kUses + uses].value);
-    }
-  }
-  for (std::uint32_t one = 0; one < kClasses; ++one) {
-    for (std::uint32_t uses = 0; uses < kUses; ++uses) {
-      Share& share = leaf_[one * kUses + uses];
-      learn(share, one == 0 ? all_.value : kind_[(one - 1) / kLengths * kUses + uses].value);
-      chance_[one * kUses + uses].store(static_cast<float>(share.value), std::memory_order_relaxed);
-    }
-  }
   learn(life_of_all_, kStartLife);
-  for (Share& kind : life_of_kind_) learn(kind, life_of_all_.value);
-  for (std::uint32_t one = 0; one < kClasses; ++one) {
-    learn(life_of_leaf_[one],
-          one == 0 ? life_of_all_.value : life_of_kind_[(one - 1) / kLengths].value);
-    life_[one].store(static_cast<float>(life_of_leaf_[one].value), std::memory_order_relaxed);
-  }
+  learn_class(0);
+  for (std::uint32_t owner = 0; owner < owners_.size(); ++owner) learn_owner(owner);
+  if (owners_.size() == kOwners - 1) learn_owner(kOwners - 1);
 }
 
 void ReuseModel::set_live_objects(std::uint64_t objects) {

@@ -71,6 +71,9 @@ class ReuseModel {
   void count(const Sampled& key, bool used_again);
   void count_life(const Sampled& key);
   void forget_old();
+  static void learn(Share& share, double elder);
+  void learn_class(std::uint32_t one);
+  void learn_owner(std::uint32_t owner);
   void refresh();
 
   // Elders first: all, owner, owner × uses, owner × uses × kind; then the classes × uses.
