@@ -47,9 +47,9 @@ std::uint16_t ReuseModel::class_of(const Place& place) {
   } else if (owners_.size() < kOwners - 1) {
     number = static_cast<std::uint32_t>(owners_.size());
     owners_.emplace(place.chain, static_cast<std::uint8_t>(number));
-    learn_owner(number);
-    if (owners_.size() == kOwners - 1) learn_owner(kOwners - 1);
   }
+  // A new one begins as its elders are.
+  while (known_owners_ <= number) learn_owner(known_owners_++);
   std::uint32_t begin = 3;  // new behind a shorter known part
   if (place.known <= 1) {
     begin = 0;  // all new, or all but a first chunk that everybody has
@@ -66,6 +66,9 @@ std::uint16_t ReuseModel::class_of(const Place& place) {
 
 void ReuseModel::used(std::uint64_t digest, std::uint16_t reuse_class, std::uint32_t uses) {
   ++now_;
+  if (reuse_class != 0) {
+    known_owners_ = std::max(known_owners_, (reuse_class - 1U) / kLengths / kKinds + 1);
+  }
   // So many bits that the sample of a few turnovers stays bounded.
   const std::uint64_t live = std::max(live_objects_, kMinLive);
   const int shift = std::max(
@@ -174,8 +177,7 @@ void ReuseModel::refresh() {
   learn(all_, kStart);
   learn(life_of_all_, kStartLife);
   learn_class(0);
-  for (std::uint32_t owner = 0; owner < owners_.size(); ++owner) learn_owner(owner);
-  if (owners_.size() == kOwners - 1) learn_owner(kOwners - 1);
+  for (std::uint32_t owner = 0; owner < known_owners_; ++owner) learn_owner(owner);
 }
 
 void ReuseModel::set_live_objects(std::uint64_t objects) {

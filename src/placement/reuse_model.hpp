@@ -87,6 +87,7 @@ class ReuseModel {
   boost::unordered_flat_map<std::uint64_t, std::uint8_t> owners_;  // chain → number
   boost::unordered_flat_map<std::uint64_t, Sampled> sample_;
   std::deque<std::pair<std::uint64_t, std::uint64_t>> order_;  // key, when
+  std::uint32_t known_owners_ = 0;                             // numbers below are in use
   std::uint64_t now_ = 0;
   std::uint64_t live_objects_ = 0;
   std::uint64_t refreshed_at_ = 0;
