@@ -389,7 +389,7 @@ void Reclaimer::record_freed() {
       // Still there for start-up; as nothing in it is live, it is tried again later.
       --freeing_;
       victim.state = SegmentState::sealed;
-      context_.segments.note_emptied(victim.id);
+      context_.segments.mark_for_rewrite(victim);
       context_.unhealthy(context_.backend.describe() +
                          ": a freed segment could not be recorded: " + error.message());
       return;

@@ -70,7 +70,12 @@ class Recovery {
   Recovered out_;
   std::vector<Found> found_;
   std::vector<OwnedTombstone> tombstones_;
-  boost::unordered_flat_map<Key, std::uint64_t, KeyHash> dead_until_;
+  struct Dead {
+    std::uint64_t until = 0;  // copies up to this sequence
+    std::uint32_t segment = 0;
+    std::uint64_t segment_sequence = 0;
+  };
+  boost::unordered_flat_map<Key, Dead, KeyHash> dead_until_;
   boost::unordered_flat_map<std::uint32_t, std::uint64_t> freed_until_;
   boost::unordered_flat_map<std::uint32_t, format::SegmentFooter> closed_open_;  // clean close
   std::uint64_t state_sequence_ = 0;
@@ -184,8 +189,8 @@ void Recovery::read_metadata_record(SegmentWalk& walk, std::uint64_t offset,
       visited = format::visit_tombstones(payload, [&](const format::Tombstone& t) {
         const Key key(context_.scopes.intern(t.key), t.key.chunk_hash);
         note(context_.next_sequence, t.sequence);
-        std::uint64_t& until = dead_until_[key];
-        until = std::max(until, t.sequence);
+        Dead& dead = dead_until_[key];
+        if (t.sequence >= dead.until) dead = {t.sequence, t.segment, t.segment_sequence};
         tombstones_.push_back({key, t.sequence, t.segment, t.segment_sequence});
       });
       break;
@@ -361,7 +366,14 @@ void Recovery::add(Segment& segment, std::uint64_t offset, const format::ObjectM
   if (!format::check_key(object.key) || object.payload_bytes > UINT32_MAX) return;
   const Key key(context_.scopes.intern(object.key), object.key.chunk_hash);
   const auto dead = dead_until_.find(key);
-  if (dead != dead_until_.end() && dead->second >= object.sequence) return;
+  if (dead != dead_until_.end() && dead->second.until >= object.sequence) {
+    // Not the copy that the tombstone names: it is needed as long as this one is there, too.
+    const Dead& tomb = dead->second;
+    if (tomb.segment != segment.id.value || tomb.segment_sequence != segment.sequence) {
+      tombstones_.push_back({key, tomb.until, segment.id.value, segment.sequence});
+    }
+    return;
+  }
   if (const auto present = context_.index.find(key)) {
     const Location& other = present->state.location;
     if (other.segment == segment.id && other.offset_bytes == offset) return;  // met before

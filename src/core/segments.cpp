@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <iterator>
 
 namespace fdpstore::core {
 
@@ -137,6 +138,11 @@ void Segments::put_back(Segment& segment, bool released) {
   segment.appending.reset();
   segment.rewrite = segment.unflushed = false;
   std::vector<EntryId>().swap(segment.entries);
+  // A segment that waits to be rewritten may hold further copies of what was deleted here.
+  if (Segment* other = next_rewrite(); other != nullptr) {
+    std::ranges::move(segment.dead, std::back_inserter(other->dead));
+    other->dead_bytes += std::exchange(segment.dead_bytes, 0);
+  }
   std::vector<DeadCopy>().swap(segment.dead);
   dead_bytes_ -= std::exchange(segment.dead_bytes, 0);
   if (!released) {
