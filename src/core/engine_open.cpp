@@ -209,7 +209,7 @@ Result<void> Engine::take_up(Recovered recovered) {
     if (auto ok = backend_->reopen(segment->id, segment->use); !ok) return ok;
     segment->appending->last_append_s = context_->now_s();
     const bool usable = segment->use.prompt.value == 0 && segment->use.handle < data_handles_ &&
-                        !segment->appending->summary_lost;
+                        !segment->appending->summary_lost && writer_->fits(*segment, {}, 1);
     if (!usable || !writer_->adopt(*segment)) writer_->seal(*segment);
   }
   context_->segments.for_each([this](Segment& segment) {

@@ -44,7 +44,7 @@ class Recovery {
   void judge(Found& found);
   void read_metadata();
   void read_metadata_segment(Found& found);
-  void read_metadata_record(SegmentWalk& walk, std::uint64_t offset,
+  void read_metadata_record(const Segment& segment, SegmentWalk& walk, std::uint64_t offset,
                             const format::DecodedRecord& record);
   void read_data();
   void read_data_segment(Found& found);
@@ -165,7 +165,7 @@ void Recovery::read_metadata_segment(Found& found) {
   Segment& segment = *found.segment;
   SegmentWalk walk(context_, segment, found.size_bytes, kDenseReadAhead);
   segment.end_bytes = walk.run(kBlockBytes, [&](std::uint64_t offset, const auto& record) {
-    read_metadata_record(walk, offset, record);
+    read_metadata_record(segment, walk, offset, record);
   });
   segment.state = SegmentState::open;
   segment.appending = std::make_unique<Appending>();
@@ -173,7 +173,7 @@ void Recovery::read_metadata_segment(Found& found) {
   out_.metadata.push_back(&segment);
 }
 
-void Recovery::read_metadata_record(SegmentWalk& walk, std::uint64_t offset,
+void Recovery::read_metadata_record(const Segment& segment, SegmentWalk& walk, std::uint64_t offset,
                                     const format::DecodedRecord& record) {
   const std::uint64_t sequence = record.object.sequence;
   const auto payload = walk.payload(offset, record.object.payload_bytes);
@@ -218,7 +218,7 @@ void Recovery::read_metadata_record(SegmentWalk& walk, std::uint64_t offset,
     default: break;
   }
   if (!visited) {
-    finding(*out_.metadata.back(), offset, "metadata record: " + visited.error().message());
+    finding(segment, offset, "metadata record: " + visited.error().message());
   }
 }
 

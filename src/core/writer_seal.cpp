@@ -56,6 +56,12 @@ void Writer::continue_sealing(Segment& segment) {
   const std::uint64_t used = segment.end_bytes;
   std::uint64_t last_summary = appending.last_summary;
   std::uint64_t end = used;
+  // What we write leaves room for both; what was found on a medium may not.
+  if (used + summary_record_bytes(appending.summary.size()) + kBlockBytes >
+      context_.segments.segment_bytes()) {
+    appending.summary.clear();
+    appending.summary_lost = appending.failed = true;
+  }
 
   // Summary and footer, in one buffer; two writes where the footer's place is the segment's end.
   const std::uint64_t summary_bytes = summary_record_bytes(appending.summary.size());
