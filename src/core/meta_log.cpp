@@ -122,7 +122,8 @@ void MetaLog::write_snapshot(const std::shared_ptr<Retiring>& retiring) {
   std::vector<std::byte> dead;
   context_.segments.for_each([&](Segment& segment) {
     // A segment taken again counts as freed until its new header hides the old one.
-    const bool header_pending = segment.appending && !segment.appending->header_done;
+    const bool header_pending =
+        segment.headless || (segment.appending && !segment.appending->header_done);
     if (segment.freed_sequence != 0 &&
         (segment.freed_sequence >= segment.sequence || header_pending)) {
       format::append_freed(freed, {segment.id.value, 0, segment.freed_sequence});

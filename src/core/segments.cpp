@@ -122,7 +122,7 @@ Segment* Segments::take(const SegmentUse& use, bool grown) {
   segment.end_bytes = format::kBlockBytes;  // past the segment header
   segment.live_payload_bytes = 0;
   segment.live_objects = 0;
-  segment.rewrite = false;
+  segment.rewrite = segment.headless = false;
   segment.entries.clear();
   segment.appending = std::make_unique<Appending>();
   return &segment;
@@ -156,6 +156,7 @@ void Segments::put_back(Segment& segment, bool released) {
 }
 
 void Segments::give_up(Segment& segment) {
+  segment.headless = true;
   put_back(segment, !segment.recycled);
 }
 

@@ -76,6 +76,7 @@ struct Segment {
   // Holds copies that nothing remembers: of a failed write, or of a reclaim cut short by a crash.
   // Its live objects are written anew and it is freed before any other segment is.
   bool rewrite = false;
+  bool headless = false;   // the header of this life was not written: an older one may be there
   bool unflushed = false;  // sealed, and perhaps not on stable storage
   bool faulty = false;     // the last write to it failed: taken again only when no other is free
   std::vector<EntryId> entries;  // of objects written here; some may have gone since

@@ -132,7 +132,7 @@ void Writer::header_done(Segment& segment, std::error_code error) {
   appending.header_done = true;
   appending.header_error = error;
   if (error) {
-    appending.failed = segment.faulty = true;
+    appending.failed = segment.faulty = segment.headless = true;
     if (!segment.use.metadata) context_.segments.mark_for_rewrite(segment);
   }
   for (auto& waiting : std::exchange(appending.after_header, {})) waiting(error);

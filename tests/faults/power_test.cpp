@@ -236,6 +236,42 @@ TEST_F(Mended, AReadOnlyLookWritesNothingWhereCopiesWereLeft) {
   EXPECT_TRUE(image->segments == before) << "something was written";
 }
 
+// A segment that was taken and could not be made ready is as dead as before: its last life is to
+// be told as freed by each new metadata log.
+TEST_F(Mended, WhatWasFreedStaysSoWhenASegmentCannotBeMadeReady) {
+  options.capacity_bytes = 9U << 20;
+  std::atomic<int> refusals{0};
+  config.allocate_fault = [&]() -> std::error_code {
+    return refusals > 0 && refusals-- > 0 ? std::make_error_code(std::errc::io_error)
+                                          : std::error_code{};
+  };
+  auto store = open();
+  for (std::uint64_t n = 0; n < 5; ++n) {
+    ASSERT_EQ(put(*store, make_key(n), make_payload(n, 200000)), KeyStatus::stored);
+  }
+  for (std::uint64_t n = 0; n < 5; ++n) ASSERT_TRUE(erase(*store, make_key(n)));
+  for (std::uint64_t n = 100; n < 105; ++n) {
+    refusals = 3;  // the free segments are tried, one after the other
+    (void)put(*store, make_key(n), make_payload(n, 200000));
+  }
+  // Deletes until the metadata log has begun anew, without those of the segments freed above.
+  std::uint64_t logs = 0;
+  std::uint64_t last = 0;
+  for (std::uint64_t n = 1000; logs < 2 && n < 4000; ++n) {
+    ASSERT_EQ(put(*store, make_key(n), make_payload(n, 10)), KeyStatus::stored);
+    ASSERT_TRUE(erase(*store, make_key(n)));
+    if (n % 50 != 0) continue;
+    for (const SegmentUsage& one : store->status().segments) {
+      if (one.stream != "metadata" || one.sequence == last) continue;
+      last = one.sequence;
+      ++logs;
+    }
+  }
+  ASSERT_GE(logs, 2U);
+  auto crashed = open(medium->snapshot());
+  for (std::uint64_t n = 0; n < 5; ++n) EXPECT_FALSE(present(*crashed, make_key(n))) << n;
+}
+
 TEST_F(Mended, SealedSegmentsWithoutObjectsAreFreed) {
   auto store = open();
   for (std::uint64_t n = 0; n < 3; ++n) {
