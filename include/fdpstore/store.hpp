@@ -132,6 +132,9 @@ struct StoreInfo {
   std::uint64_t reclaimed_objects = 0, reinserted_objects = 0, reinserted_bytes = 0;
   std::uint64_t damaged_objects = 0;  // failed their checks since open
   std::uint64_t failed_puts = 0, failed_gets = 0;
+  // Back-pressure, now: objects that wait for room or for the device, and bytes being written (at
+  // most 64 MiB and what one object needs). 0 in layout object.
+  std::uint64_t waiting_puts = 0, writing_bytes = 0;
   std::uint64_t host_written_bytes = 0;  // everything we wrote: host WA = this / stored_bytes
   // By the device's own count, all of its endurance group, since open; absent: device_reason.
   std::optional<std::uint64_t> device_host_bytes, device_media_bytes;

@@ -76,6 +76,8 @@ class Engine {
   [[nodiscard]] const std::vector<CheckFinding>& findings() const { return findings_; }
   [[nodiscard]] std::uint64_t max_live_bytes() const;
   [[nodiscard]] std::uint32_t data_handles() const { return data_handles_; }
+  [[nodiscard]] std::size_t waiting_puts() const { return waiting_puts_.size(); }
+  [[nodiscard]] std::uint64_t writing_bytes() const { return writer_->in_flight_bytes(); }
   struct StreamCounts {
     std::uint64_t written_bytes = 0;
   };

@@ -340,6 +340,8 @@ void SegmentStore::fill_info(StoreInfo& info) {
   info.damaged_objects = counters.damaged_objects;
   info.failed_puts = counters.failed_puts;
   info.failed_gets = counters.failed_gets;
+  info.waiting_puts = engine_->waiting_puts();
+  info.writing_bytes = engine_->writing_bytes();
   info.host_written_bytes = counters.host_written_bytes;
   fill_device(info);
   info.open_seconds = engine_->open_seconds();

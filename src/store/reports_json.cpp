@@ -71,6 +71,8 @@ json::object to_object(const StoreInfo& info) {
       {"damaged_objects", info.damaged_objects},
       {"failed_puts", info.failed_puts},
       {"failed_gets", info.failed_gets},
+      {"waiting_puts", info.waiting_puts},
+      {"writing_bytes", info.writing_bytes},
       {"host_written_bytes", info.host_written_bytes},
       {"device_host_bytes", number_or_null(info.device_host_bytes)},
       {"device_media_bytes", number_or_null(info.device_media_bytes)},

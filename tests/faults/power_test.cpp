@@ -236,6 +236,44 @@ TEST_F(Mended, AReadOnlyLookWritesNothingWhereCopiesWereLeft) {
   EXPECT_TRUE(image->segments == before) << "something was written";
 }
 
+// A device that answers nothing for a while: lookups and status do not wait for it, what is being
+// written is bounded, and the rest waits where status shows it.
+TEST_F(Mended, AStuckDeviceHoldsBackStoresAndNothingElse) {
+  std::atomic<bool> stuck{false};
+  config.hold = [&](const IoRequest&) { return stuck.load(); };
+  options.capacity_bytes = 257U << 20;
+  options.segment_bytes = 8U << 20;
+  options.max_object_bytes = 2U << 20;
+  auto store = open();
+  ASSERT_EQ(put(*store, make_key(1), make_payload(1, 5000)), KeyStatus::stored);
+  stuck = true;
+  constexpr std::uint64_t kObjects = 80;  // 160 MiB
+  const std::vector<std::byte> bytes = make_payload(7, 2U << 20);
+  std::vector<ObjectKey> keys;
+  std::vector<PutItem> items;
+  for (std::uint64_t n = 0; n < kObjects; ++n) keys.push_back(make_key(1000 + n));
+  for (const ObjectKey& key : keys) items.push_back({key.ref(), bytes, std::nullopt, {}});
+  ASSERT_TRUE(store->submit_put(items));
+  StoreInfo info;
+  for (int i = 0; i < 500 && info.writing_bytes < (32U << 20); ++i) {
+    info = store->status().info;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  EXPECT_GT(info.waiting_puts, 20U);
+  EXPECT_GT(info.writing_bytes, 32U << 20);
+  EXPECT_LE(info.writing_bytes, (64U << 20) + (2U << 20) + (1U << 20));
+  for (int i = 0; i < 20000; ++i) ASSERT_TRUE(present(*store, make_key(1)));
+  EXPECT_TRUE(store->take_completed(TaskKind::put).empty()) << "nothing was written meanwhile";
+  stuck = false;
+  for (int i = 0; i < 3000 && store->status().info.stored_objects < kObjects + 1; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  info = store->status().info;
+  EXPECT_EQ(info.stored_objects, kObjects + 1);
+  EXPECT_EQ(info.waiting_puts, 0U);
+  EXPECT_TRUE(store->close());
+}
+
 // A segment that was taken and could not be made ready is as dead as before: its last life is to
 // be told as freed by each new metadata log.
 TEST_F(Mended, WhatWasFreedStaysSoWhenASegmentCannotBeMadeReady) {
