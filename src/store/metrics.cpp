@@ -20,6 +20,8 @@ constexpr std::array kMetrics{
     MetricInfo{"live_objects", "live_objects", false, "Objects in the store."},
     MetricInfo{"live_bytes", "live_bytes", false, "Their payload."},
     MetricInfo{"locked_objects", "locked_objects", false, "Objects that a lookup has locked."},
+    MetricInfo{"waiting_puts", "waiting_puts", false, "Stores that wait for room or their turn."},
+    MetricInfo{"writing_bytes", "writing_bytes", false, "Bytes being written."},
     MetricInfo{"expired_locks", "expired_locks", true, "Locks that were never taken off."},
     MetricInfo{"unverified_objects", "unverified_objects", true, "Loads without a checksum."},
     MetricInfo{"stored_objects", "stored_objects", true, "Objects stored."},
