@@ -46,6 +46,7 @@ struct Capabilities {
   // once.
   bool fixed_size_segments = true;
   bool fixed_buffers = false;  // register_buffers() works
+  bool flushes_all = false;    // IoOp::flush of any segment is one of all segments
   bool cached_writes = false;  // writes sit in a page cache until IoOp::flush (buffered files)
   // Keeps no payload: spans may be phantoms (a length, no address), which writes ignore and reads
   // leave alone. Headers, summaries and metadata are always real, and are kept.

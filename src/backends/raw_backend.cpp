@@ -143,6 +143,7 @@ void RawBackend::set_limits() {
   const bool streams = !placement_.data.empty();
   capabilities_.fixed_size_segments = true;
   capabilities_.fixed_buffers = true;
+  capabilities_.flushes_all = true;
   capabilities_.must_fill = streams;
   capabilities_.begins_units =
       streams && device_.nvme_device() && device_.nvme() && device_.nvme()->handles;

@@ -279,8 +279,11 @@ void Engine::drain(const std::function<bool()>& done) {
 
 Result<void> Engine::flush_segments() {
   std::error_code failed;
+  bool all = false;  // done by the first flush
   context_->segments.for_each([&](Segment& segment) {
-    if (segment.state != SegmentState::open && !segment.unflushed) return;
+    const bool wanted = segment.state == SegmentState::open || segment.unflushed;
+    if (!wanted || all) return;
+    all = backend_->capabilities().flushes_all;
     context_->io.flush(segment.id, [&failed, &segment](std::error_code error) {
       if (error) failed = error;
       if (!error) segment.unflushed = false;

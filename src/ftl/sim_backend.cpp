@@ -98,6 +98,7 @@ void SimBackend::choose_placement() {
 void SimBackend::set_limits() {
   const FtlParameters& p = device_->parameters().ftl;
   capabilities_.fixed_size_segments = true;
+  capabilities_.flushes_all = true;
   capabilities_.phantom_payload = !device_->parameters().keep_payload;
   capabilities_.must_fill = placed_;
   capabilities_.begins_units = placed_;
