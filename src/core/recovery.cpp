@@ -48,6 +48,7 @@ class Recovery {
                             const format::DecodedRecord& record);
   void read_data();
   void read_data_segment(Found& found);
+  bool goes_on(const Found& found, std::uint64_t offset);
   bool read_summaries(Found& found, std::uint64_t last);
   void walk_data(Found& found);
   void add(Segment& segment, std::uint64_t offset, const format::ObjectMeta& object);
@@ -256,7 +257,7 @@ void Recovery::read_data_segment(Found& found) {
   const auto closed = closed_open_.find(segment.id.value);
   if (clean_ && !found.footer && closed != closed_open_.end() &&
       closed->second.sequence == segment.sequence &&
-      closed->second.used_bytes <= found.size_bytes) {
+      closed->second.used_bytes <= found.size_bytes && !goes_on(found, closed->second.used_bytes)) {
     if (read_summaries(found, closed->second.last_summary)) {
       segment.state = SegmentState::open;
       segment.end_bytes = closed->second.used_bytes;
@@ -268,6 +269,18 @@ void Recovery::read_data_segment(Found& found) {
     }
   }
   walk_data(found);
+}
+
+// Whether a record of this life lies there: then the footers are those of an earlier close, and the
+// last ones were lost.
+bool Recovery::goes_on(const Found& found, std::uint64_t offset) {
+  if (offset + kBlockBytes > found.size_bytes) return false;
+  const Segment& segment = *found.segment;
+  Buffer block(kBlockBytes);
+  if (context_.io.read_now(segment.id, offset, block.span())) return true;
+  return format::decode_record_header(block.span(),
+                                      {context_.uuid, segment.id.value, segment.sequence, offset})
+      .has_value();
 }
 
 // Follows the chain of summaries back; false when a link is damaged.

@@ -234,6 +234,7 @@ TEST_F(Mended, AReadOnlyLookWritesNothingWhereCopiesWereLeft) {
   ASSERT_TRUE(report) << report.error().message();
   EXPECT_TRUE(report->clean());
   EXPECT_TRUE(image->segments == before) << "something was written";
+  ASSERT_TRUE(store->close());  // before the payloads go
 }
 
 // A device that answers nothing for a while: lookups and status do not wait for it, what is being
