@@ -111,6 +111,7 @@ void Engine::run(std::promise<Result<void>> ready) {
   bool stopping = false;
   while (true) {
     take_requests(stopping);
+    closing_ = stopping;
     pump_gets();
     pump_puts();
     if (stopping && waiting_puts_.empty()) reclaimer_->stop();
@@ -277,7 +278,8 @@ void Engine::settle_waiters(const PutWork& first, bool stored) {
 void Engine::fail_blocked_puts() {
   const double waited = context_->now_s() - blocked_since_s_;
   // A device that takes nothing more will not make room either.
-  const bool hopeless = reclaimer_->stuck() || context_->write_error;
+  const bool hopeless =
+      reclaimer_->stuck() || context_->write_error || (closing_ && reclaimer_->blocked());
   if (!(hopeless && waited > kStuckWaitS) && waited <= kNoSpaceWaitS) return;
   // Those behind it may fit elsewhere, so each is tried, and fails on its own.
   PutWork work = std::move(waiting_puts_.front());

@@ -159,6 +159,7 @@ class Engine {
   // Stores in flight, and later ones of the same key, which wait for them.
   boost::unordered_flat_map<Key, std::vector<PutWork>, KeyHash> storing_;
   bool puts_blocked_ = false;
+  bool closing_ = false;
   double blocked_since_s_ = 0;
   std::optional<Error> space_error_;  // why the medium could not give space, when it was not us
   std::vector<StreamCounts> streams_;

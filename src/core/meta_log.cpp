@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t kRecordPayloadBytes = 128U << 10;
 constexpr double kRetryS = 1;
+constexpr double kDeadRetryS = 30;  // after a failed write
 
 // Runs `done` once after as many parts as were taken, with the first error.
 class Join {
@@ -195,11 +196,9 @@ void MetaLog::write_footers(const std::vector<format::SegmentFooter>& footers, D
 
 void MetaLog::step() {
   std::erase_if(retiring_, [&](const auto& retiring) { return step(retiring); });
+  if (owed_.empty() || !retiring_.empty() || context_.now_s() < retry_s_) return;
   // A device that takes no writes would only use up the free segments.
-  if (owed_.empty() || !retiring_.empty() || context_.write_error || context_.now_s() < retry_s_) {
-    return;
-  }
-  retry_s_ = context_.now_s() + kRetryS;
+  retry_s_ = context_.now_s() + (context_.write_error ? kDeadRetryS : kRetryS);
   (void)make_room();
 }
 

@@ -51,6 +51,10 @@ bool Reclaimer::idle() const {
   return moving_ == 0 && freeing_ == 0 && (job_ == nullptr || (stopping_ && job_->blocked));
 }
 
+bool Reclaimer::blocked() const {
+  return job_ != nullptr && job_->blocked;
+}
+
 bool Reclaimer::wanted(bool stores_wait) const {
   const std::uint64_t free = context_.segments.available_segments();
   if (context_.segments.over_budget() || meta_.pressed()) return true;

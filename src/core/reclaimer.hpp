@@ -35,6 +35,8 @@ class Reclaimer {
   void step(bool stores_wait);
   // Nothing under way; after stop() a job that waits for locks to end does not count.
   [[nodiscard]] bool idle() const;
+  // Objects have to be moved, and cannot be for now.
+  [[nodiscard]] bool blocked() const;
   // Stores wait, and there is nothing to reclaim.
   [[nodiscard]] bool stuck() const { return stuck_; }
   // Finish what was begun, begin nothing more.

@@ -165,32 +165,37 @@ TEST_F(Mended, AnObjectThatIsMovedOutlivesARestart) {
 
 TEST_F(Mended, CloseEndsOnADeadDeviceWithLockedObjects) {
   options.capacity_bytes = 9U << 20;
-  std::atomic<bool> dead{false};
-  config.fault = [&](const IoRequest&) {
-    return dead ? std::make_error_code(std::errc::timed_out) : std::error_code{};
+  std::atomic<bool> unreadable{false};
+  config.fault = [&](const IoRequest& request) {
+    return unreadable && request.op == IoOp::read ? std::make_error_code(std::errc::timed_out)
+                                                  : std::error_code{};
   };
   auto store = open();
-  std::uint64_t n = 0;
-  // Everything is locked, and a reclaim of it begins.
-  while (put(*store, make_key(n), make_payload(n, 100000)) == KeyStatus::stored && n < 40) {
-    (void)present(*store, make_key(n++), true);
+  // Every segment has one locked object, so that each reclaim has to move one.
+  for (std::uint64_t n = 0; n < 40; ++n) {
+    if (put(*store, make_key(n), make_payload(n, 100000)) != KeyStatus::stored) break;
+    if (n % 9 == 0) {
+      ASSERT_TRUE(present(*store, make_key(n), true));
+    }
   }
-  for (std::uint64_t i = 0; i < n; i += 2) {
-    const auto key = make_key(i);
-    const KeyRef ref = key.ref();
-    store->unlock({&ref, 1});
-  }
-  dead = true;
-  (void)put(*store, make_key(1000), make_payload(1000, 100000));
+  unreadable = true;
   std::atomic<bool> closed{false};
+  std::vector<std::vector<std::byte>> payloads;
+  for (std::uint64_t n = 1000; n < 1030; ++n) payloads.push_back(make_payload(n, 100000));
+  std::vector<ObjectKey> keys;
+  std::vector<PutItem> items;
+  for (std::uint64_t n = 0; n < 30; ++n) keys.push_back(make_key(1000 + n));
+  for (std::size_t n = 0; n < 30; ++n) items.push_back({keys[n].ref(), payloads[n], {}, {}});
+  ASSERT_TRUE(store->submit_put(items));
   std::thread closing([&] {
     (void)store->close();
     closed = true;
   });
-  for (int i = 0; i < 200 && !closed; ++i)
+  for (int i = 0; i < 100 && !closed; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
   EXPECT_TRUE(closed) << "close() does not end";
-  dead = false;
+  unreadable = false;
   closing.join();
 }
 
@@ -285,14 +290,23 @@ TEST_F(Mended, WhatWasFreedStaysSoWhenASegmentCannotBeMadeReady) {
                                           : std::error_code{};
   };
   auto store = open();
-  for (std::uint64_t n = 0; n < 5; ++n) {
+  constexpr std::uint64_t kDeleted = 25;  // five segments
+  for (std::uint64_t n = 0; n < kDeleted; ++n) {
     ASSERT_EQ(put(*store, make_key(n), make_payload(n, 200000)), KeyStatus::stored);
   }
-  for (std::uint64_t n = 0; n < 5; ++n) ASSERT_TRUE(erase(*store, make_key(n)));
-  for (std::uint64_t n = 100; n < 105; ++n) {
-    refusals = 3;  // the free segments are tried, one after the other
-    (void)put(*store, make_key(n), make_payload(n, 200000));
+  for (std::uint64_t n = 0; n < kDeleted; ++n) ASSERT_TRUE(erase(*store, make_key(n)));
+  const auto free_segments = [&] {
+    std::size_t count = 0;
+    for (const SegmentUsage& one : store->status().segments) count += one.state == "free" ? 1 : 0;
+    return count;
+  };
+  for (int i = 0; i < 300 && free_segments() < 4; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
+  ASSERT_GE(free_segments(), 4U);
+  refusals = 1;  // the first free segment goes behind the others
+  ASSERT_EQ(put(*store, make_key(100), make_payload(100, 250000)), KeyStatus::stored);
+  ASSERT_EQ(refusals, 0);
   // Deletes until the metadata log has begun anew, without those of the segments freed above.
   std::uint64_t logs = 0;
   std::uint64_t last = 0;
@@ -308,20 +322,17 @@ TEST_F(Mended, WhatWasFreedStaysSoWhenASegmentCannotBeMadeReady) {
   }
   ASSERT_GE(logs, 2U);
   auto crashed = open(medium->snapshot());
-  for (std::uint64_t n = 0; n < 5; ++n) EXPECT_FALSE(present(*crashed, make_key(n))) << n;
+  for (std::uint64_t n = 0; n < kDeleted; ++n) EXPECT_FALSE(present(*crashed, make_key(n))) << n;
 }
 
 TEST_F(Mended, SealedSegmentsWithoutObjectsAreFreed) {
   auto store = open();
-  for (std::uint64_t n = 0; n < 3; ++n) {
+  for (std::uint64_t n = 0; n < 4; ++n) {
     ASSERT_EQ(put(*store, make_key(n), make_payload(n, 200000)), KeyStatus::stored);
   }
-  for (std::uint64_t n = 0; n < 3; ++n) ASSERT_TRUE(erase(*store, make_key(n)));
-  // The open segment, which has lost everything, is sealed by these.
-  for (std::uint64_t n = 10; n < 16; ++n) {
-    ASSERT_EQ(put(*store, make_key(n), make_payload(n, 200000)), KeyStatus::stored);
-  }
-  for (std::uint64_t n = 10; n < 16; ++n) ASSERT_TRUE(erase(*store, make_key(n)));
+  for (std::uint64_t n = 0; n < 4; ++n) ASSERT_TRUE(erase(*store, make_key(n)));
+  // It does not fit: the open segment, which has lost everything, is sealed.
+  ASSERT_EQ(put(*store, make_key(10), make_payload(10, 250000)), KeyStatus::stored);
   const auto sealed = [&] {
     std::size_t count = 0;
     for (const SegmentUsage& one : store->status().segments) count += one.state == "sealed" ? 1 : 0;
