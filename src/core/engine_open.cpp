@@ -8,6 +8,12 @@
 #include "core/sizing.hpp"
 
 namespace fdpstore::core {
+namespace {
+
+// Of a segment's sequence, what counts the segments begun since the store was opened.
+constexpr unsigned kSequenceBits = 32;
+
+}  // namespace
 
 Result<void> Engine::start() {
   std::promise<Result<void>> ready;
@@ -52,6 +58,9 @@ Result<void> Engine::open_on_thread() {
   saved_policy_version_ = policy_->state_version();
   if (!options_.read_only) {
     if (auto written = write_superblock(false); !written) return written;
+    // Never the sequence of a life whose header a power cut has taken and whose records it has not:
+    // they would count as records of the new one.
+    context_->segments.note_sequence(superblock_.generation << kSequenceBits);
     if (auto taken = take_up(std::move(*recovered)); !taken) return taken;
   }
   open_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
