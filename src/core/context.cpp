@@ -23,10 +23,11 @@ double Context::age_of(std::uint32_t use) const {
   return passed / static_cast<double>(std::max<std::uint64_t>(live_objects, 1));
 }
 
-EntryId Context::add_object(const Key& key, const ObjectState& state) {
-  const EntryId id = index.insert(key, state);
+Index::Inserted Context::add_object(const Key& key, const ObjectState& state) {
+  Index::Inserted inserted = index.insert(key, state);
+  if (inserted.present) return inserted;
   Segment& segment = segments.at(state.location.segment);
-  segment.entries.push_back(id);
+  segment.entries.push_back(inserted.id);
   account(segment, state.location, +1);
   ++live_objects;
   Scopes::Scope& scope = scopes.at(key.scope());
@@ -36,7 +37,7 @@ EntryId Context::add_object(const Key& key, const ObjectState& state) {
   if (streams_live.size() <= state.stream) streams_live.resize(state.stream + 1U);
   ++streams_live[state.stream].objects;
   streams_live[state.stream].bytes += state.location.payload_bytes;
-  return id;
+  return inserted;
 }
 
 void Context::move_object(EntryId id, const Location& from, const Location& to) {

@@ -81,7 +81,7 @@ struct Context {
   [[nodiscard]] double age_of(std::uint32_t use) const;
 
   // The index and everything that is counted along with it.
-  EntryId add_object(const Key& key, const ObjectState& state);
+  Index::Inserted add_object(const Key& key, const ObjectState& state);
   void move_object(EntryId id, const Location& from, const Location& to);
   // The copy on the medium stays: unless its segment is being freed, the caller has to see to a
   // tombstone (MetaLog::remember).

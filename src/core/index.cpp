@@ -301,20 +301,22 @@ void Index::touch(const Key& key, std::uint32_t use) {
   (void)lookup(key.scope(), key.hash(), use, {});
 }
 
-EntryId Index::insert(const Key& key, const ObjectState& state) {
+Index::Inserted Index::insert(const Key& key, const ObjectState& state) {
   assert(state.location.payload_bytes <= UINT32_MAX);
   const std::uint64_t digest = key.digest();
   Shard& shard = shard_of(digest);
   const std::lock_guard guard(shard.mutex);
+  const auto present = shard.slots.find(Shard::Probe{key.scope(), key.hash(), digest});
+  if (present != shard.slots.end()) {
+    return {make_id(digest, *present), shard.at(*present).state()};
+  }
   const std::uint32_t id = shard.take_slot();
   Slot& slot = shard.at(id);
   slot.fill(key, state);
   shard.hash_bytes += key.hash().size();
   if (key.hash().size() > Key::kInlineBytes) shard.heap_hash_bytes += key.hash().size() + 16;
-  const bool inserted = shard.slots.insert(id).second;
-  assert(inserted);
-  (void)inserted;
-  return make_id(digest, id);
+  shard.slots.insert(id);
+  return {make_id(digest, id), std::nullopt};
 }
 
 bool Index::move(EntryId id, const Location& from, const Location& to) {

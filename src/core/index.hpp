@@ -103,8 +103,11 @@ class Index {
   [[nodiscard]] std::optional<Found> find(const Key& key) const;
   void touch(const Key& key, std::uint32_t use);
 
-  // The key must not be present.
-  EntryId insert(const Key& key, const ObjectState& state);
+  struct Inserted {
+    EntryId id;
+    std::optional<ObjectState> present;  // then nothing was changed
+  };
+  Inserted insert(const Key& key, const ObjectState& state);
   // True when the object was still at `from` and now is at `to`.
   bool move(EntryId id, const Location& from, const Location& to);
 

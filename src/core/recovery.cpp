@@ -51,7 +51,8 @@ class Recovery {
   bool goes_on(const Found& found, std::uint64_t offset);
   bool read_summaries(Found& found, std::uint64_t last);
   void walk_data(Found& found);
-  void add(Segment& segment, std::uint64_t offset, const format::ObjectMeta& object);
+  void add(Segment& segment, std::uint64_t offset, const format::ObjectMeta& object,
+           ScopeResolver& scopes);
   void tie_tombstones();
   void finding(const Segment& segment, std::uint64_t offset, std::string what) {
     out_.findings.push_back({fmt::format("{} segment {} offset {}", context_.backend.describe(),
@@ -315,11 +316,12 @@ bool Recovery::read_summaries(Found& found, std::uint64_t last) {
       finding(segment, offset, "summary: its entries are damaged");
       return false;
     }
+    ScopeResolver scopes(context_.scopes);
     const auto visited =
         format::visit_summary(whole.first(bytes), [&](const format::SummaryItem& item) {
           const std::uint64_t bytes_there = format::record_bytes(item.object.payload_bytes);
           if (item.offset_bytes + bytes_there <= found.size_bytes) {
-            add(segment, item.offset_bytes, item.object);
+            add(segment, item.offset_bytes, item.object, scopes);
           } else {
             finding(segment, offset, "summary: an object outside of the segment");
           }
@@ -356,6 +358,7 @@ void Recovery::walk_data(Found& found) {
     appending.summary_lost = true;
   }
   appending.last_summary = last_summary;
+  ScopeResolver scopes(context_.scopes);
   for (WalkedObject& object : walked) {
     if (object.offset_bytes < covered) continue;
     object.meta.key = object.key.ref();
@@ -366,7 +369,7 @@ void Recovery::walk_data(Found& found) {
          format::payload_checksum(context_.uuid, object.meta.key, object.meta.sequence, payload) ==
              object.meta.payload_xxh3);
     if (!right) continue;
-    add(segment, object.offset_bytes, object.meta);
+    add(segment, object.offset_bytes, object.meta, scopes);
     format::append_summary(appending.summary, {object.offset_bytes, object.meta});
   }
   appending.summary_reserve_bytes = appending.summary.size();
@@ -374,10 +377,11 @@ void Recovery::walk_data(Found& found) {
   out_.open_data.push_back(&segment);
 }
 
-void Recovery::add(Segment& segment, std::uint64_t offset, const format::ObjectMeta& object) {
+void Recovery::add(Segment& segment, std::uint64_t offset, const format::ObjectMeta& object,
+                   ScopeResolver& scopes) {
   note(context_.next_sequence, object.sequence);
   if (!format::check_key(object.key) || object.payload_bytes > UINT32_MAX) return;
-  const Key key(context_.scopes.intern(object.key), object.key.chunk_hash);
+  const Key key(scopes.intern(object.key), object.key.chunk_hash);
   const auto dead = dead_until_.find(key);
   if (dead != dead_until_.end() && dead->second.until >= object.sequence) {
     // Not the copy that the tombstone names: it is needed as long as this one is there, too.
@@ -387,24 +391,25 @@ void Recovery::add(Segment& segment, std::uint64_t offset, const format::ObjectM
     }
     return;
   }
-  if (const auto present = context_.index.find(key)) {
-    const Location& other = present->state.location;
-    if (other.segment == segment.id && other.offset_bytes == offset) return;  // met before
-    // Two copies: a reclaim, or a failed write, was cut short. The newer one counts, and the older
-    // one's segment goes first, so that it cannot come back when the newer one is deleted.
-    const bool newer = object.sequence >= present->state.sequence;
-    Segment& older = newer ? context_.segments.at(other.segment) : segment;
-    if (older.id != (newer ? segment.id : other.segment)) context_.segments.mark_for_rewrite(older);
-    if (!newer) return;
-    context_.remove_object(key, true);
-  }
-  context_.add_object(key, {.location = {segment.id, offset, object.payload_bytes},
-                            .sequence = object.sequence,
-                            .checksum = object.payload_xxh3,
-                            .stream = object.stream,
-                            .prompt = {.prompt = PromptId{object.prompt},
-                                       .position = object.position,
-                                       .seen_in = object.seen_in}});
+  const ObjectState state{.location = {segment.id, offset, object.payload_bytes},
+                          .sequence = object.sequence,
+                          .checksum = object.payload_xxh3,
+                          .stream = object.stream,
+                          .prompt = {.prompt = PromptId{object.prompt},
+                                     .position = object.position,
+                                     .seen_in = object.seen_in}};
+  const auto present = context_.add_object(key, state).present;
+  if (!present) return;
+  const Location& other = present->location;
+  if (other.segment == segment.id && other.offset_bytes == offset) return;  // met before
+  // Two copies: a reclaim, or a failed write, was cut short. The newer one counts, and the older
+  // one's segment goes first, so that it cannot come back when the newer one is deleted.
+  const bool newer = object.sequence >= present->sequence;
+  Segment& older = newer ? context_.segments.at(other.segment) : segment;
+  if (older.id != (newer ? segment.id : other.segment)) context_.segments.mark_for_rewrite(older);
+  if (!newer) return;
+  context_.remove_object(key, true);
+  context_.add_object(key, state);
 }
 
 void Recovery::tie_tombstones() {

@@ -38,7 +38,7 @@ TEST(Index, FindsWhatWasInsertedAndNothingElse) {
 TEST(Index, RemovedEntriesAreGoneAndTheirSlotsUsedAgain) {
   Index index;
   const Key first(ScopeId{0}, hash_of(1, 100));
-  const EntryId id = index.insert(first, state_at(1));
+  const EntryId id = index.insert(first, state_at(1)).id;
   EXPECT_EQ(index.remove(first, 1, false).result, Index::Removal::removed);
   EXPECT_EQ(index.remove(first, 1, false).result, Index::Removal::absent);
   EXPECT_FALSE(index.get(id, 1));
@@ -47,10 +47,23 @@ TEST(Index, RemovedEntriesAreGoneAndTheirSlotsUsedAgain) {
   EXPECT_EQ(index.find(first)->state.sequence, 2U);
 }
 
+TEST(Index, InsertingAKeyThatIsThereChangesNothingAndSaysWhatIs) {
+  Index index;
+  const Key key(ScopeId{0}, hash_of(1));
+  const Index::Inserted first = index.insert(key, state_at(1));
+  EXPECT_FALSE(first.present);
+  const Index::Inserted second = index.insert(key, state_at(2));
+  ASSERT_TRUE(second.present);
+  EXPECT_EQ(second.id.value, first.id.value);
+  EXPECT_EQ(second.present->location, state_at(1).location);
+  EXPECT_EQ(index.find(key)->state.location, state_at(1).location);
+  EXPECT_EQ(index.size(), 1U);
+}
+
 TEST(Index, MoveNeedsTheOldLocation) {
   Index index;
   const Key key(ScopeId{0}, hash_of(1));
-  const EntryId id = index.insert(key, state_at(1));
+  const EntryId id = index.insert(key, state_at(1)).id;
   const Location to{SegmentId{9}, 8192, 2};
   EXPECT_FALSE(index.move(id, state_at(2).location, to));
   EXPECT_TRUE(index.move(id, state_at(1).location, to));

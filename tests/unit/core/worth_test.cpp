@@ -47,7 +47,7 @@ class WorthTest : public ::testing::Test {
     state.last_use = object.last_use;
     state.prompt.position = object.position;
     state.prompt.reuse_class = object.reuse_class;
-    return context->add_object(made, state);
+    return context->add_object(made, state).id;
   }
   core::Index::Entry entry(EntryId id) { return *context->index.get(id, context->now_ticks()); }
   static ObjectState dropped(std::uint32_t last_use, std::uint32_t position) {
