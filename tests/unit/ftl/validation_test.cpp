@@ -86,6 +86,12 @@ double measure(Ftl& ftl, const Load& load, double warm_up = 5, double window = 2
                  (window * static_cast<double>(units));
 }
 
+// To be read in the output, and kept in the results.
+void show(const char* name, double value) {
+  fmt::print("  {:<16}{:.3f}\n", name, value);
+  ::testing::Test::RecordProperty(name, std::to_string(value));
+}
+
 double measure_uniform(Ftl& ftl) {
   const std::uint32_t units = ftl.logical_units();
   ftl.write_units(0, units, 0);
@@ -104,8 +110,8 @@ TEST_P(UniformRandom, FifoFollowsTheClosedForm) {
   Ftl ftl = need(Ftl::make(drive(GetParam().spare_percent, Collection::fifo)));
   const double measured = measure_uniform(ftl);
   const double expected = closed_form(ftl.effective_spare());
-  RecordProperty("amplification", std::to_string(measured));
-  RecordProperty("closed_form", std::to_string(expected));
+  show("amplification", measured);
+  show("closed_form", expected);
   EXPECT_NEAR(measured / expected, 1, 0.02);
   // Reserved RUs are few: the parameter alone is as good a description of the drive.
   EXPECT_NEAR(ftl.effective_spare(), GetParam().spare_percent / 100, 0.0006);
@@ -115,8 +121,8 @@ TEST_P(UniformRandom, GreedyIsALittleBetter) {
   Ftl ftl = need(Ftl::make(drive(GetParam().spare_percent, Collection::greedy)));
   const double measured = measure_uniform(ftl);
   const double expected = greedy_form(ftl.effective_spare(), kPerRu);
-  RecordProperty("amplification", std::to_string(measured));
-  RecordProperty("expected", std::to_string(expected));
+  show("amplification", measured);
+  show("expected", expected);
   EXPECT_NEAR(measured / expected, 1, 0.01);
   EXPECT_NEAR(measured / GetParam().greedy, 1, 0.03);
   EXPECT_LT(measured, closed_form(ftl.effective_spare()));
@@ -154,7 +160,7 @@ TEST(HotCold, MixedIsWorseThanUniform) {
   Ftl ftl = need(Ftl::make(drive(15, Collection::greedy)));
   fill_hot_cold(ftl, false);
   const double measured = measure(ftl, hot_cold(ftl.logical_units(), false), 8);
-  RecordProperty("amplification", std::to_string(measured));
+  show("amplification", measured);
   EXPECT_NEAR(measured / 4.22, 1, 0.03);
 }
 
@@ -162,7 +168,7 @@ TEST(HotCold, SeparationAloneGainsLittle) {
   Ftl ftl = need(Ftl::make(drive(15, Collection::greedy, 2, Isolation::persistent)));
   fill_hot_cold(ftl, true);
   const double measured = measure(ftl, hot_cold(ftl.logical_units(), true), 8);
-  RecordProperty("amplification", std::to_string(measured));
+  show("amplification", measured);
   EXPECT_NEAR(measured / 3.80, 1, 0.03);
 }
 
@@ -185,8 +191,8 @@ TEST(HotCold, SplittingTheSpareGainsMost) {
     return kHotWrites * measure_uniform(hot_drive) + (1 - kHotWrites) * measure_uniform(cold_drive);
   };
   const double fifo = measured(Collection::fifo), greedy = measured(Collection::greedy);
-  RecordProperty("fifo", std::to_string(fifo));
-  RecordProperty("greedy", std::to_string(greedy));
+  show("fifo", fifo);
+  show("greedy", greedy);
   EXPECT_NEAR(fifo / total(best), 1, 0.02);
   EXPECT_NEAR(greedy / total(best), 1, 0.03);
 }
