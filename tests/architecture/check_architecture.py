@@ -120,9 +120,21 @@ def check_sizes(root: Path) -> Iterator[str]:
                 yield f"{relative}:{number}: {len(line)} columns, at most {MAX_COLUMNS}"
 
 
+def comes_first(header: Path, base: Path) -> bool:
+    """Whether the source of the same name includes it first: then the build has compiled it alone."""
+    source = header.with_suffix(".cpp")
+    if not source.is_file():
+        return False
+    first = next(filter(None, map(INCLUDE.match, source.read_text().splitlines())), None)
+    return first is not None and first[2] == str(header.relative_to(base))
+
+
 def check_headers(root: Path, compiler: list[str]) -> Iterator[str]:
     """`compiler` is the command with its flags; -fsyntax-only and the include paths are added."""
-    headers = list(files(root, ["include", "src"], ".hpp"))
+    headers = [
+        *files(root, ["include"], ".hpp"),
+        *(h for h in files(root, ["src"], ".hpp") if not comes_first(h, root / "src")),
+    ]
     paths = ["-I", str(root / "include"), "-I", str(root / "src")]
 
     def compile_alone(header: Path) -> str:

@@ -183,6 +183,15 @@ def test_header_that_needs_another_is_found(tree):
     assert "src/io/ring.hpp:1: does not compile alone" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("first", "found"), [('#include "io/ring.hpp"\n', False), ("#include <cstdint>\n", True)]
+)
+def test_header_that_its_source_includes_first_is_left_to_the_build(tree, first, found):
+    (tree / "src/io/ring.hpp").write_text("#pragma once\ninline std::uint32_t zero() { return 0; }")
+    (tree / "src/io/ring.cpp").write_text(first + '#include "io/ring.hpp"\n')
+    assert (check(tree, "headers").returncode == 1) == found
+
+
 @pytest.mark.parametrize("text", ["int x;\n" * 501, "// " + "x" * 98 + "\n"])
 def test_long_file_and_long_line_are_found(tree, text):
     (tree / "src/io/ring.cpp").write_text(text)
