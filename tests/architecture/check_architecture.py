@@ -121,7 +121,7 @@ def check_sizes(root: Path) -> Iterator[str]:
 
 
 def comes_first(header: Path, base: Path) -> bool:
-    """Whether the source of the same name includes it first: then the build has compiled it alone."""
+    """Whether the source of its name includes it first: then the build has compiled it alone."""
     source = header.with_suffix(".cpp")
     if not source.is_file():
         return False
