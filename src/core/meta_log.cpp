@@ -196,9 +196,11 @@ void MetaLog::write_footers(const std::vector<format::SegmentFooter>& footers, D
 
 void MetaLog::step() {
   std::erase_if(retiring_, [&](const auto& retiring) { return step(retiring); });
-  if (owed_.empty() || !retiring_.empty() || context_.now_s() < retry_s_) return;
+  if (owed_.empty() || !retiring_.empty()) return;
   // A device that takes no writes would only use up the free segments.
-  retry_s_ = context_.now_s() + (context_.write_error ? kDeadRetryS : kRetryS);
+  const double now = context_.now_s();
+  if (now < tried_s_ + (context_.write_error ? kDeadRetryS : kRetryS)) return;
+  tried_s_ = now;
   (void)make_room();
 }
 

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -81,7 +82,7 @@ class MetaLog {
   std::vector<std::vector<std::byte>> tombstones_;  // payloads to be written
   std::vector<std::shared_ptr<Retiring>> retiring_;
   std::vector<Segment*> owed_;  // hold what a failed snapshot lacks: to be retired with the next
-  double retry_s_ = 0;
+  double tried_s_ = -std::numeric_limits<double>::infinity();  // to retire those owed
   bool in_snapshot_ = false;
 };
 

@@ -81,6 +81,8 @@ Result<Segment*> Writer::room(const SegmentUse& use, const KeyRef& key, std::uin
 
 Result<Segment*> Writer::open_segment(const SegmentUse& use, Purpose purpose) {
   const bool grown = use.prompt.value != 0;
+  // A medium that was full a moment ago is asked again: without metadata nothing can be freed.
+  if (purpose == Purpose::metadata) context_.segments.restore_budget();
   const std::uint64_t reserve =
       purpose == Purpose::store ? 2 : (purpose == Purpose::survivor ? 1 : 0);
   if (context_.segments.available_segments() <= reserve) return fail(Errc::no_space, "");

@@ -371,5 +371,80 @@ TEST_F(Mended, SealedSegmentsWithoutObjectsAreFreed) {
   EXPECT_EQ(sealed(), 0U);
 }
 
+// A medium that refused a data segment a moment ago is asked again when the metadata log needs one:
+// without it nothing could be deleted.
+TEST_F(Mended, MetadataLogAsksAMediumAgainThatWasFull) {
+  std::atomic<bool> full{false};
+  std::atomic<int> refusals{0};
+  config.allocate_fault = [&]() -> std::error_code {
+    if (!full.exchange(false)) return {};
+    ++refusals;
+    return std::make_error_code(std::errc::no_space_on_device);
+  };
+  auto store = open();
+  // More than half of each segment is locked, so that none is freed.
+  constexpr std::size_t kBytes = 50000;
+  const auto locked = [](std::uint64_t n) { return n % 9 < 5; };
+  std::uint64_t count = 0;
+  for (; store->status().info.allocated_bytes < (28U << 20); ++count) {
+    ASSERT_EQ(put(*store, make_key(count), make_payload(count, kBytes)), KeyStatus::stored);
+    ASSERT_TRUE(present(*store, make_key(count), locked(count)));
+  }
+  // The next segment is refused; the stores that need it wait.
+  full = true;
+  std::vector<ObjectKey> keys;
+  std::vector<PutItem> items;
+  const auto bytes = make_payload(1, kBytes);
+  for (std::uint64_t n = 0; n < 40; ++n) keys.push_back(make_key(100000 + n));
+  for (const ObjectKey& key : keys) items.push_back({key.ref(), bytes, std::nullopt, {}});
+  ASSERT_TRUE(store->submit_put(items));
+  for (int i = 0; i < 5000 && refusals == 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  ASSERT_EQ(refusals, 1);
+  std::size_t deletes = 0;  // each with a record of 8 KiB
+  for (std::uint64_t n = 0; n < count; ++n) {
+    if (locked(n)) continue;
+    const ObjectKey key = make_key(n);
+    const KeyRef ref = key.ref();
+    const auto erased = store->erase({&ref, 1});
+    ASSERT_TRUE(erased) << n << ": " << erased.error().message();
+    deletes += erased->at(0).has_value() ? 1U : 0U;
+  }
+  EXPECT_GT(deletes * 8192, options.segment_bytes) << "the log has not begun another segment";
+}
+
+// Likewise when the log could not be rewritten while nothing could be written at all.
+TEST_F(Mended, MetadataLogIsRewrittenSoonAfterWritesSucceedAgain) {
+  std::atomic<bool> failing{false};
+  config.fault = [&](const IoRequest& request) {
+    return failing && request.op == IoOp::write ? std::make_error_code(std::errc::io_error)
+                                                : std::error_code{};
+  };
+  auto store = open();
+  for (std::uint64_t n = 0; n < 300; ++n) {
+    ASSERT_EQ(put(*store, make_key(n), make_payload(n, 10)), KeyStatus::stored);
+  }
+  failing = true;
+  for (std::uint64_t n = 0; n < 3; ++n) {
+    const ObjectKey key = make_key(n);
+    const KeyRef ref = key.ref();
+    (void)store->erase({&ref, 1});
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  const auto reclaiming = [&] {
+    const auto segments = store->status().segments;
+    return std::ranges::count_if(segments,
+                                 [](const SegmentUsage& one) { return one.state == "reclaiming"; });
+  };
+  ASSERT_GE(reclaiming(), 1);
+  failing = false;
+  ASSERT_EQ(put(*store, make_key(1000), make_payload(1000, 10)), KeyStatus::stored);
+  for (int i = 0; i < 500 && reclaiming() != 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(reclaiming(), 0);
+}
+
 }  // namespace
 }  // namespace fdpstore::test
