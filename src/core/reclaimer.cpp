@@ -56,8 +56,9 @@ bool Reclaimer::blocked() const {
 }
 
 bool Reclaimer::wanted(bool stores_wait) const {
-  const std::uint64_t free = context_.segments.available_segments();
-  if (context_.segments.over_budget() || meta_.pressed()) return true;
+  if (context_.segments.over_budget() || meta_.pressed()) return freeing_ == 0;
+  // What is being freed comes back by itself, however slow the device is.
+  const std::uint64_t free = context_.segments.available_segments() + freeing_;
   if (stores_wait) return free <= 2;
   // Ahead of need, where one segment more is a small part of all.
   return context_.segments.total_segments() >= kAheadSegments && free <= 3;

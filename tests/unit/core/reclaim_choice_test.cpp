@@ -1,8 +1,10 @@
 // What reclaim gives up, what it keeps, and what that costs.
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <set>
+#include <thread>
 
 #include "core_test.hpp"
 #include "format/codec.hpp"
@@ -124,6 +126,37 @@ TEST_F(ReclaimChoice, WithoutABudgetNothingIsWrittenAgain) {
   }
   EXPECT_EQ(store->status().info.reinserted_objects, 0U);
   EXPECT_GT(store->status().info.reclaimed_objects, 300U);
+}
+
+// A device that takes long to free a segment gets no more of them to free for that.
+TEST_F(ReclaimChoice, NoMoreIsFreedWhileFreeingTakesLong) {
+  std::atomic<bool> slow{false};
+  config.hold = [&](const IoRequest& request) { return slow && request.op == IoOp::free; };
+  start();
+  std::uint64_t next = 0;
+  const auto live = [&] { return store->status().info.live_objects; };
+  for (; next < 1000; next += 10) put_new(next, 10, 10);
+  const std::uint64_t full = live();
+  slow = true;
+  // More than the free segments take: the rest waits for those that are being freed.
+  std::vector<ObjectKey> keys;
+  std::vector<PutItem> items;
+  const auto bytes = make_payload(1, kBytes);
+  for (std::uint64_t n = 0; n < 6 * kPerSegment; ++n) keys.push_back(make_key(next + n));
+  for (const ObjectKey& key : keys) items.push_back({key.ref(), bytes, std::nullopt, {}});
+  ASSERT_TRUE(store->submit_put(items));
+  std::uint64_t least = full;
+  for (int i = 0; i < 200; ++i) {
+    least = std::min(least, live());
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  EXPECT_GE(least + 5 * kPerSegment, full);
+  EXPECT_LT(live(), full + keys.size()) << "nothing had to wait";
+  slow = false;
+  for (int i = 0; i < 3000 && store->status().info.waiting_puts != 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  EXPECT_EQ(store->status().info.waiting_puts, 0U);
 }
 
 TEST_F(ReclaimChoice, ObjectsThatAreNoBetterThanTheirNeighboursAreNotWrittenAgain) {
