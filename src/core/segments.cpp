@@ -47,7 +47,8 @@ void Segments::for_each(const std::function<void(Segment&)>& visit) {
 }
 
 std::uint64_t Segments::available_bytes() const {
-  const std::uint64_t fresh = budget_ > allocated_ ? budget_ - allocated_ : 0;
+  const std::uint64_t used = allocated_ + promised_;
+  const std::uint64_t fresh = budget_ > used ? budget_ - used : 0;
   // A part of a segment is of no use where all have one size.
   const std::uint64_t usable = fixed_size_ ? fresh / segment_bytes_ * segment_bytes_ : fresh;
   return usable + free_.size() * segment_bytes_;
@@ -93,7 +94,7 @@ Segment* Segments::pop_free() {
 }
 
 bool Segments::can_take_fresh() const {
-  return allocated_ + segment_bytes_ <= budget_ && (!gone_.empty() || never_used_ < max_segments_);
+  return allocated_ + promised_ + segment_bytes_ <= budget_ && (!gone_.empty() || never_used_ < max_segments_);
 }
 
 Segment* Segments::take(const SegmentUse& use, bool grown) {
@@ -103,7 +104,7 @@ Segment* Segments::take(const SegmentUse& use, bool grown) {
     id = oldest.id;
     oldest.recycled = true;
   } else {
-    if (!grown && allocated_ + segment_bytes_ > budget_) return nullptr;
+    if (!grown && allocated_ + promised_ + segment_bytes_ > budget_) return nullptr;
     if (!gone_.empty()) {
       id = gone_.back();
       gone_.pop_back();
@@ -135,6 +136,7 @@ void Segments::grow(Segment& segment, std::uint64_t bytes) {
 
 void Segments::put_back(Segment& segment, bool released) {
   assert(segment.readers == 0 && segment.live_objects == 0);
+  promise(segment, 0);
   segment.appending.reset();
   segment.rewrite = segment.unflushed = false;
   std::vector<EntryId>().swap(segment.entries);

@@ -68,7 +68,8 @@ struct Segment {
   std::uint64_t sequence = 0;        // of this life; 0 before the first
   std::uint64_t freed_sequence = 0;  // lives up to here are recorded as dead
   std::uint64_t allocated_bytes = 0;
-  std::uint64_t end_bytes = 0;  // where the next record goes
+  std::uint64_t promised_bytes = 0;  // of a grown one: what its summary and footer will take
+  std::uint64_t end_bytes = 0;       // where the next record goes
   std::uint64_t live_payload_bytes = 0;
   std::uint32_t live_objects = 0;
   std::uint32_t readers = 0;  // reads in flight: it may be emptied, not freed
@@ -116,6 +117,10 @@ class Segments {
   Segment* take(const SegmentUse& use, bool grown);
   // Accounts `bytes` more for a grown segment; the caller has checked available_bytes().
   void grow(Segment& segment, std::uint64_t bytes);
+  // That many, instead of what was promised before, are kept for what seals a grown segment.
+  void promise(Segment& segment, std::uint64_t bytes) {
+    promised_ += bytes - std::exchange(segment.promised_bytes, bytes);
+  }
   // Its content is gone; with `released` its space too.
   void put_back(Segment& segment, bool released);
   // Undoes take() when the backend could not make it ready.
@@ -153,6 +158,7 @@ class Segments {
   std::uint64_t budget_;
   std::uint64_t full_budget_;
   std::uint64_t allocated_ = 0;
+  std::uint64_t promised_ = 0;
   std::uint64_t next_sequence_ = 1;
   std::vector<std::unique_ptr<Segment>> table_;
   std::uint64_t dead_bytes_ = 0;

@@ -37,9 +37,9 @@ std::uint64_t Writer::window_bytes(const Options& options) {
 bool Writer::fits(const Segment& segment, const KeyRef& key, std::uint64_t payload_bytes) const {
   const Appending& appending = *segment.appending;
   const std::uint64_t summary = appending.summary_reserve_bytes + format::summary_bytes(key);
-  return !appending.failed && segment.end_bytes + format::record_bytes(payload_bytes) +
-                                      summary_record_bytes(summary) + kBlockBytes <=
-                                  context_.segments.segment_bytes();
+  return !appending.failed &&
+         segment.end_bytes + format::record_bytes(payload_bytes) + closing_bytes(summary) <=
+             context_.segments.segment_bytes();
 }
 
 bool Writer::may_append(const Segment& segment) const {
@@ -59,9 +59,11 @@ Result<Segment*> Writer::room(const SegmentUse& use, const KeyRef& key, std::uin
                               Purpose purpose) {
   if (Segment* current = *slot_for(use); current != nullptr) {
     const std::uint64_t reserve = purpose == Purpose::store ? 2 : 1;
+    // Its entry may take another block of the summary.
     const bool space = use.prompt.value == 0 || context_.segments.available_bytes() >=
                                                     reserve * context_.segments.segment_bytes() +
-                                                        format::record_bytes(payload_bytes);
+                                                        format::record_bytes(payload_bytes) +
+                                                        2 * kBlockBytes;
     if (fits(*current, key, payload_bytes)) {
       if (space) return current;
       return fail(Errc::no_space, "");
@@ -110,7 +112,10 @@ void Writer::write_header(Segment& segment) {
   header.lifetime = static_cast<std::uint8_t>(segment.use.lifetime);
   Buffer block = context_.blocks.take();
   format::encode(header, block.span());
-  if (segment.use.prompt.value != 0) context_.segments.grow(segment, kBlockBytes);
+  if (segment.use.prompt.value != 0) {
+    context_.segments.grow(segment, kBlockBytes);
+    context_.segments.promise(segment, kBlockBytes);
+  }
   context_.counters.host_written_bytes += kBlockBytes;
   in_flight_bytes_ += kBlockBytes;
   const std::vector<iovec> spans = {as_iovec(block.span())};
@@ -173,7 +178,10 @@ void Writer::append(Segment& segment, Append record) {
   appending.window.push_back({segment.end_bytes, false});
   appending.bytes_since_summary += bytes;
   appending.last_append_s = context_.now_s();
-  if (segment.use.prompt.value != 0) context_.segments.grow(segment, bytes);
+  if (segment.use.prompt.value != 0) {
+    context_.segments.grow(segment, bytes);
+    context_.segments.promise(segment, closing_bytes(appending.summary_reserve_bytes));
+  }
 
   std::unique_ptr<Batch>& batch = batches_[segment.id.value];
   if (batch && (batch->bytes + bytes > kBatchBytes ||

@@ -16,6 +16,11 @@ inline std::uint64_t summary_record_bytes(std::uint64_t entries_bytes) {
   return entries_bytes == 0 ? 0 : format::record_bytes(entries_bytes);
 }
 
+// What seals a segment: the summary of entries of so many bytes, and the footer.
+inline std::uint64_t closing_bytes(std::uint64_t entries_bytes) {
+  return summary_record_bytes(entries_bytes) + format::kBlockBytes;
+}
+
 struct Writer::InFlightRecord {
   std::uint64_t offset_bytes = 0;
   Append append;

@@ -57,8 +57,7 @@ void Writer::continue_sealing(Segment& segment) {
   std::uint64_t last_summary = appending.last_summary;
   std::uint64_t end = used;
   // What we write leaves room for both; what was found on a medium may not.
-  if (used + summary_record_bytes(appending.summary.size()) + kBlockBytes >
-      context_.segments.segment_bytes()) {
+  if (used + closing_bytes(appending.summary.size()) > context_.segments.segment_bytes()) {
     appending.summary.clear();
     appending.summary_lost = appending.failed = true;
   }
@@ -132,6 +131,7 @@ void Writer::continue_sealing(Segment& segment) {
     parts.push_back({footer_at, {as_iovec(last)}, kBlockBytes});
   }
   progress->parts = static_cast<int>(parts.size()) + 1;
+  context_.segments.promise(segment, 0);
   for (const Part& part : parts) {
     if (grown) context_.segments.grow(segment, part.bytes);
     context_.counters.host_written_bytes += part.bytes;

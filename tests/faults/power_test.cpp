@@ -446,5 +446,45 @@ TEST_F(Mended, MetadataLogIsRewrittenSoonAfterWritesSucceedAgain) {
   EXPECT_EQ(reclaiming(), 0);
 }
 
+// What seals a prompt's file is set aside when it grows: many that are sealed at a time took what
+// is kept for the metadata log, and nothing could be freed any more.
+TEST_F(Mended, SealingManyPromptsLeavesRoomForTheMetadataLog) {
+  options.layout = Layout::prompt;
+  options.segment_bytes = 128U << 10;
+  options.max_object_bytes = 16U << 10;
+  options.prompt_idle_s = 0.3;
+  options.capacity_bytes = (1U << 20) + 8 * options.segment_bytes;
+  config.fixed_size = false;
+  auto store = open();
+  lineage->current.seen_in = 1;
+  std::uint64_t count = 0;
+  const auto put_in = [&](std::uint32_t prompt) {
+    lineage->current.prompt = PromptId{prompt};
+    ASSERT_EQ(put(*store, make_key(count), make_payload(count, 3000)), KeyStatus::stored);
+    ++count;
+  };
+  for (std::uint32_t prompt = 1; prompt <= 40; ++prompt) put_in(prompt);
+  while (store->status().info.reclaimed_objects == 0 && count < 400) put_in(41);
+  std::uint64_t most = 0;
+  const auto unsealed = [&] {
+    const StoreStatus status = store->status();
+    most = std::max(most, status.info.allocated_bytes);
+    return std::ranges::count_if(status.segments, [](const SegmentUsage& one) {
+      return one.stream != "metadata" && (one.state == "open" || one.state == "sealing");
+    });
+  };
+  for (int i = 0; i < 500 && unsealed() != 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_EQ(unsealed(), 0);
+  EXPECT_LE(most, options.capacity_bytes);
+  for (std::uint64_t n = 0; n < count; ++n) {
+    const ObjectKey key = make_key(n);
+    const KeyRef ref = key.ref();
+    const auto erased = store->erase({&ref, 1});
+    ASSERT_TRUE(erased) << n << ": " << erased.error().message();
+  }
+}
+
 }  // namespace
 }  // namespace fdpstore::test
