@@ -75,6 +75,7 @@ std::uint64_t Key::digest() const {
 namespace {
 constexpr unsigned kShardBits = 10;
 constexpr std::uint32_t kShards = 1U << kShardBits;
+static_assert(kShards == Index::kPlaces);
 constexpr unsigned kSlotBits = 32 - kShardBits;
 constexpr std::uint32_t kChunkSlots = 16;  // slots are allocated this many at a time
 
@@ -317,6 +318,10 @@ Index::Inserted Index::insert(const Key& key, const ObjectState& state) {
   if (key.hash().size() > Key::kInlineBytes) shard.heap_hash_bytes += key.hash().size() + 16;
   shard.slots.insert(id);
   return {make_id(digest, id), std::nullopt};
+}
+
+std::uint32_t Index::place_of(const Key& key) {
+  return shard_number(key.digest());
 }
 
 bool Index::move(EntryId id, const Location& from, const Location& to) {

@@ -108,6 +108,9 @@ class Index {
     std::optional<ObjectState> present;  // then nothing was changed
   };
   Inserted insert(const Key& key, const ObjectState& state);
+  // Inserting many in the order of this number, below kPlaces, takes half the time.
+  static constexpr std::uint32_t kPlaces = 1024;
+  [[nodiscard]] static std::uint32_t place_of(const Key& key);
   // True when the object was still at `from` and now is at `to`.
   bool move(EntryId id, const Location& from, const Location& to);
 

@@ -14,7 +14,8 @@ namespace {
 using format::kBlockBytes;
 
 constexpr std::size_t kHeadersAtOnce = 64;
-constexpr std::size_t kDenseReadAhead = 1U << 20;      // metadata: small records, all wanted
+constexpr std::size_t kBatchObjects = 1U << 17;    // found at start, taken into the index at a time
+constexpr std::size_t kDenseReadAhead = 1U << 20;  // metadata: small records, all wanted
 constexpr std::size_t kSparseReadAhead = kBlockBytes;  // objects: headers between payloads
 
 struct Found {
@@ -53,6 +54,8 @@ class Recovery {
   void walk_data(Found& found);
   void add(Segment& segment, std::uint64_t offset, const format::ObjectMeta& object,
            ScopeResolver& scopes);
+  void add_batch();
+  void add(const Key& key, const ObjectState& state);
   void tie_tombstones();
   void finding(const Segment& segment, std::uint64_t offset, std::string what) {
     out_.findings.push_back({fmt::format("{} segment {} offset {}", context_.backend.describe(),
@@ -72,6 +75,11 @@ class Recovery {
   Recovered out_;
   std::vector<Found> found_;
   std::vector<OwnedTombstone> tombstones_;
+  struct Object {
+    Key key;
+    ObjectState state;
+  };
+  std::vector<Object> batch_;  // found, in the order of the segments, and not yet in the index
   struct Dead {
     std::uint64_t until = 0;  // copies up to this sequence
     std::uint32_t segment = 0;
@@ -241,6 +249,7 @@ void Recovery::read_data() {
   }
   std::ranges::sort(data, {}, [](const Found* f) { return f->header.sequence; });
   for (Found* found : data) read_data_segment(*found);
+  add_batch();
 }
 
 void Recovery::read_data_segment(Found& found) {
@@ -381,9 +390,37 @@ void Recovery::add(Segment& segment, std::uint64_t offset, const format::ObjectM
                    ScopeResolver& scopes) {
   note(context_.next_sequence, object.sequence);
   if (!format::check_key(object.key) || object.payload_bytes > UINT32_MAX) return;
-  const Key key(scopes.intern(object.key), object.key.chunk_hash);
+  batch_.push_back({Key(scopes.intern(object.key), object.key.chunk_hash),
+                    {.location = {segment.id, offset, object.payload_bytes},
+                     .sequence = object.sequence,
+                     .checksum = object.payload_xxh3,
+                     .stream = object.stream,
+                     .prompt = {.prompt = PromptId{object.prompt},
+                                .position = object.position,
+                                .seen_in = object.seen_in}}});
+  if (batch_.size() >= kBatchObjects) add_batch();
+}
+
+// Those of one part of the index after another, so that it is in the processor's caches; copies of
+// one key stay in order.
+void Recovery::add_batch() {
+  std::vector<std::uint32_t> begin(Index::kPlaces + 1);
+  std::vector<std::uint32_t> place(batch_.size());
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    place[i] = Index::place_of(batch_[i].key);
+    ++begin[place[i] + 1];
+  }
+  for (std::uint32_t i = 0; i < Index::kPlaces; ++i) begin[i + 1] += begin[i];
+  std::vector<std::uint32_t> order(batch_.size());
+  for (std::uint32_t i = 0; i < batch_.size(); ++i) order[begin[place[i]]++] = i;
+  for (const std::uint32_t i : order) add(batch_[i].key, batch_[i].state);
+  batch_.clear();
+}
+
+void Recovery::add(const Key& key, const ObjectState& state) {
+  Segment& segment = context_.segments.at(state.location.segment);
   const auto dead = dead_until_.find(key);
-  if (dead != dead_until_.end() && dead->second.until >= object.sequence) {
+  if (dead != dead_until_.end() && dead->second.until >= state.sequence) {
     // Not the copy that the tombstone names: it is needed as long as this one is there, too.
     const Dead& tomb = dead->second;
     if (tomb.segment != segment.id.value || tomb.segment_sequence != segment.sequence) {
@@ -391,20 +428,15 @@ void Recovery::add(Segment& segment, std::uint64_t offset, const format::ObjectM
     }
     return;
   }
-  const ObjectState state{.location = {segment.id, offset, object.payload_bytes},
-                          .sequence = object.sequence,
-                          .checksum = object.payload_xxh3,
-                          .stream = object.stream,
-                          .prompt = {.prompt = PromptId{object.prompt},
-                                     .position = object.position,
-                                     .seen_in = object.seen_in}};
   const auto present = context_.add_object(key, state).present;
   if (!present) return;
   const Location& other = present->location;
-  if (other.segment == segment.id && other.offset_bytes == offset) return;  // met before
+  if (other.segment == segment.id && other.offset_bytes == state.location.offset_bytes) {
+    return;  // met before
+  }
   // Two copies: a reclaim, or a failed write, was cut short. The newer one counts, and the older
   // one's segment goes first, so that it cannot come back when the newer one is deleted.
-  const bool newer = object.sequence >= present->sequence;
+  const bool newer = state.sequence >= present->sequence;
   Segment& older = newer ? context_.segments.at(other.segment) : segment;
   if (older.id != (newer ? segment.id : other.segment)) context_.segments.mark_for_rewrite(older);
   if (!newer) return;
