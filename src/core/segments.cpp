@@ -94,7 +94,8 @@ Segment* Segments::pop_free() {
 }
 
 bool Segments::can_take_fresh() const {
-  return allocated_ + promised_ + segment_bytes_ <= budget_ && (!gone_.empty() || never_used_ < max_segments_);
+  return allocated_ + promised_ + segment_bytes_ <= budget_ &&
+         (!gone_.empty() || never_used_ < max_segments_);
 }
 
 Segment* Segments::take(const SegmentUse& use, bool grown) {

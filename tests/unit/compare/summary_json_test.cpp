@@ -37,8 +37,7 @@ void collect(const json::value& value, const std::string& path, std::set<std::st
 
 // The fields of the table below a heading of SCHEMA.md.
 std::set<std::string> documented(const std::string& heading) {
-  std::ifstream in(std::string(__FILE__).substr(0, std::string(__FILE__).rfind("/tests/")) +
-                   "/src/compare/SCHEMA.md");
+  std::ifstream in(FDPSTORE_SOURCE_DIR "/src/compare/SCHEMA.md");
   std::set<std::string> fields;
   bool inside = false;
   for (std::string line; std::getline(in, line);) {

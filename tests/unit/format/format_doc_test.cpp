@@ -35,7 +35,7 @@ std::string hex_dump(std::span<const std::byte> bytes) {
 
 // The text of the fenced block that begins with "```hex <name>".
 std::string documented(const std::string& name) {
-  const auto path = std::filesystem::path(__FILE__).parent_path() / "../../../src/format/FORMAT.md";
+  const auto path = std::filesystem::path(FDPSTORE_SOURCE_DIR) / "src/format/FORMAT.md";
   std::ifstream file(path);
   std::stringstream all;
   all << file.rdbuf();
