@@ -1,6 +1,7 @@
 #include "core/engine.hpp"
 
 #include <algorithm>
+#include <cassert>
 
 #include <fmt/format.h>
 
@@ -243,7 +244,8 @@ void Engine::put_done(const PutWork& work, const ObjectState& planned, Result<Pl
     ObjectState state = planned;
     state.location = placed->location;
     state.checksum = placed->checksum;
-    context.add_object(work.key, state);
+    [[maybe_unused]] const auto present = context.add_object(work.key, state).present;
+    assert(!present);
     ++context.counters.stored_objects;
     context.counters.stored_bytes += bytes;
     context.counters.record_bytes += format::record_bytes(bytes);

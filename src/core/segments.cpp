@@ -47,8 +47,7 @@ void Segments::for_each(const std::function<void(Segment&)>& visit) {
 }
 
 std::uint64_t Segments::available_bytes() const {
-  const std::uint64_t used = allocated_ + promised_;
-  const std::uint64_t fresh = budget_ > used ? budget_ - used : 0;
+  const std::uint64_t fresh = unused_budget();
   // A part of a segment is of no use where all have one size.
   const std::uint64_t usable = fixed_size_ ? fresh / segment_bytes_ * segment_bytes_ : fresh;
   return usable + free_.size() * segment_bytes_;
@@ -94,8 +93,7 @@ Segment* Segments::pop_free() {
 }
 
 bool Segments::can_take_fresh() const {
-  return allocated_ + promised_ + segment_bytes_ <= budget_ &&
-         (!gone_.empty() || never_used_ < max_segments_);
+  return unused_budget() >= segment_bytes_ && (!gone_.empty() || never_used_ < max_segments_);
 }
 
 Segment* Segments::take(const SegmentUse& use, bool grown) {
@@ -105,7 +103,7 @@ Segment* Segments::take(const SegmentUse& use, bool grown) {
     id = oldest.id;
     oldest.recycled = true;
   } else {
-    if (!grown && allocated_ + promised_ + segment_bytes_ > budget_) return nullptr;
+    if (!grown && unused_budget() < segment_bytes_) return nullptr;
     if (!gone_.empty()) {
       id = gone_.back();
       gone_.pop_back();

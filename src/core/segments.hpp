@@ -164,6 +164,11 @@ class Segments {
   std::uint64_t dead_bytes_ = 0;
   std::vector<SegmentId> emptied_;
   std::vector<SegmentId> rewrites_;
+  // What the budget leaves beside what is allocated and promised.
+  [[nodiscard]] std::uint64_t unused_budget() const {
+    const std::uint64_t used = allocated_ + promised_;
+    return budget_ > used ? budget_ - used : 0;
+  }
   // Whether a segment can be taken that needs no free one.
   [[nodiscard]] bool can_take_fresh() const;
 

@@ -59,7 +59,7 @@ Result<Segment*> Writer::room(const SegmentUse& use, const KeyRef& key, std::uin
                               Purpose purpose) {
   if (Segment* current = *slot_for(use); current != nullptr) {
     const std::uint64_t reserve = purpose == Purpose::store ? 2 : 1;
-    // Its entry may take another block of the summary.
+    // Its entry may be the first of the summary, which then takes two blocks.
     const bool space = use.prompt.value == 0 || context_.segments.available_bytes() >=
                                                     reserve * context_.segments.segment_bytes() +
                                                         format::record_bytes(payload_bytes) +

@@ -1,7 +1,6 @@
 // The campaign's comparisons of the store with the model.
 #include <algorithm>
 #include <thread>
-#include <utility>
 
 #include "campaign_run.hpp"
 #include "core/check.hpp"
@@ -117,13 +116,7 @@ void Run::finish() {
     ModelKey& key = model_.at(n);
     const KeyRef ref = key.key.ref();
     for (; key.locks > 0; --key.locks) store_->unlock({&ref, 1});
-    auto erased = store_->erase({&ref, 1});
-    // What failed before may still hold up the metadata log: for a bounded time.
-    for (int tries = 0; !erased && tries < 500; ++tries) {
-      if (key.live) key.maybe.insert(*std::exchange(key.live, std::nullopt));
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-      erased = store_->erase({&ref, 1});
-    }
+    const auto erased = store_->erase({&ref, 1});
     if (!erased) broken("the last erase fails: {}", erased.error().message());
     if (erased->at(0).has_value() != key.live.has_value()) {
       take_dropped();

@@ -282,11 +282,7 @@ TEST_F(Mended, AStuckDeviceHoldsBackStoresAndNothingElse) {
   stuck = true;
   constexpr std::uint64_t kObjects = 80;  // 160 MiB
   const std::vector<std::byte> bytes = make_payload(7, 2U << 20);
-  std::vector<ObjectKey> keys;
-  std::vector<PutItem> items;
-  for (std::uint64_t n = 0; n < kObjects; ++n) keys.push_back(make_key(1000 + n));
-  for (const ObjectKey& key : keys) items.push_back({key.ref(), bytes, std::nullopt, {}});
-  ASSERT_TRUE(store->submit_put(items));
+  ASSERT_TRUE(submit_puts(*store, 1000, kObjects, bytes));
   StoreInfo info;
   for (int i = 0; i < 500 && info.writing_bytes < (32U << 20); ++i) {
     info = store->status().info;
@@ -392,12 +388,8 @@ TEST_F(Mended, MetadataLogAsksAMediumAgainThatWasFull) {
   }
   // The next segment is refused; the stores that need it wait.
   full = true;
-  std::vector<ObjectKey> keys;
-  std::vector<PutItem> items;
   const auto bytes = make_payload(1, kBytes);
-  for (std::uint64_t n = 0; n < 40; ++n) keys.push_back(make_key(100000 + n));
-  for (const ObjectKey& key : keys) items.push_back({key.ref(), bytes, std::nullopt, {}});
-  ASSERT_TRUE(store->submit_put(items));
+  ASSERT_TRUE(submit_puts(*store, 100000, 40, bytes));
   for (int i = 0; i < 5000 && refusals == 0; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
@@ -405,11 +397,9 @@ TEST_F(Mended, MetadataLogAsksAMediumAgainThatWasFull) {
   std::size_t deletes = 0;  // each with a record of 8 KiB
   for (std::uint64_t n = 0; n < count; ++n) {
     if (locked(n)) continue;
-    const ObjectKey key = make_key(n);
-    const KeyRef ref = key.ref();
-    const auto erased = store->erase({&ref, 1});
+    const auto erased = try_erase(*store, make_key(n));
     ASSERT_TRUE(erased) << n << ": " << erased.error().message();
-    deletes += erased->at(0).has_value() ? 1U : 0U;
+    deletes += erased->has_value() ? 1U : 0U;
   }
   EXPECT_GT(deletes * 8192, options.segment_bytes) << "the log has not begun another segment";
 }
@@ -427,9 +417,7 @@ TEST_F(Mended, MetadataLogIsRewrittenSoonAfterWritesSucceedAgain) {
   }
   failing = true;
   for (std::uint64_t n = 0; n < 3; ++n) {
-    const ObjectKey key = make_key(n);
-    const KeyRef ref = key.ref();
-    (void)store->erase({&ref, 1});
+    (void)try_erase(*store, make_key(n));
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   const auto reclaiming = [&] {
@@ -479,9 +467,7 @@ TEST_F(Mended, SealingManyPromptsLeavesRoomForTheMetadataLog) {
   EXPECT_EQ(unsealed(), 0);
   EXPECT_LE(most, options.capacity_bytes);
   for (std::uint64_t n = 0; n < count; ++n) {
-    const ObjectKey key = make_key(n);
-    const KeyRef ref = key.ref();
-    const auto erased = store->erase({&ref, 1});
+    const auto erased = try_erase(*store, make_key(n));
     ASSERT_TRUE(erased) << n << ": " << erased.error().message();
   }
 }

@@ -123,9 +123,23 @@ class CoreTest : public ::testing::Test {
     const KeyRef ref = key.ref();
     return lookup_and_wait(store, {&ref, 1}, lock)->keys[0] == KeyStatus::hit;
   }
-  static std::optional<std::uint64_t> erase(Store& store, const ObjectKey& key) {
+  // One task, the same bytes under make_key(first) and those after it; they stay until it ends.
+  static Result<TaskId> submit_puts(Store& store, std::uint64_t first, std::uint64_t count,
+                                    std::span<const std::byte> bytes) {
+    std::vector<ObjectKey> keys;
+    std::vector<PutItem> items;
+    for (std::uint64_t n = first; n < first + count; ++n) keys.push_back(make_key(n));
+    for (const ObjectKey& key : keys) items.push_back({key.ref(), bytes, std::nullopt, {}});
+    return store.submit_put(items);
+  }
+  static Result<std::optional<std::uint64_t>> try_erase(Store& store, const ObjectKey& key) {
     const KeyRef ref = key.ref();
-    return (*store.erase({&ref, 1}))[0];
+    auto erased = store.erase({&ref, 1});
+    if (!erased) return fail(std::move(erased.error()));
+    return erased->at(0);
+  }
+  static std::optional<std::uint64_t> erase(Store& store, const ObjectKey& key) {
+    return try_erase(store, key).value();
   }
 
   std::shared_ptr<Medium> medium = std::make_shared<Medium>();

@@ -139,19 +139,16 @@ TEST_F(ReclaimChoice, NoMoreIsFreedWhileFreeingTakesLong) {
   const std::uint64_t full = live();
   slow = true;
   // More than the free segments take: the rest waits for those that are being freed.
-  std::vector<ObjectKey> keys;
-  std::vector<PutItem> items;
+  constexpr std::uint64_t kMore = 6 * kPerSegment;
   const auto bytes = make_payload(1, kBytes);
-  for (std::uint64_t n = 0; n < 6 * kPerSegment; ++n) keys.push_back(make_key(next + n));
-  for (const ObjectKey& key : keys) items.push_back({key.ref(), bytes, std::nullopt, {}});
-  ASSERT_TRUE(store->submit_put(items));
+  ASSERT_TRUE(submit_puts(*store, next, kMore, bytes));
   std::uint64_t least = full;
   for (int i = 0; i < 200; ++i) {
     least = std::min(least, live());
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   EXPECT_GE(least + 5 * kPerSegment, full);
-  EXPECT_LT(live(), full + keys.size()) << "nothing had to wait";
+  EXPECT_LT(live(), full + kMore) << "nothing had to wait";
   slow = false;
   for (int i = 0; i < 3000 && store->status().info.waiting_puts != 0; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
