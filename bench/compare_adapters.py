@@ -23,7 +23,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import random
 import select
 import shutil
@@ -32,7 +31,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import rounds as statistics_of
 from adapters import (
@@ -53,6 +51,7 @@ from fio_limit import FioLimit, FioMissing
 from lmcache.v1.distributed.api import ObjectKey
 from lmcache.v1.distributed.l2_adapters.base import L2AdapterInterface
 from lmcache.v1.memory_management import TensorMemoryObj
+from machine import environment, warn_if_busy
 
 LOOKUP_BATCH = 1000
 LAST_GENERATION = 1000  # the keys that are loaded, looked up, and deleted
@@ -316,16 +315,6 @@ def drop_caches() -> None:
         Path("/proc/sys/vm/drop_caches").write_text("1")
 
 
-def environment(root: Path) -> dict[str, Any]:
-    return {
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-        "path": str(root),
-        "load_average": os.getloadavg()[0],
-    }
-
-
 def median(values: list[float]) -> float:
     return statistics.median(values) if values else float("nan")
 
@@ -394,8 +383,7 @@ def main() -> int:
     order = random.Random(args.seed)
     env = environment(args.path)
     print("environment: " + ", ".join(f"{k} {v}" for k, v in env.items()))
-    if env["load_average"] > 0.5:
-        print(f"warning: the machine is busy (load {env['load_average']:.1f}): figures will swing")
+    warn_if_busy(env["load_average"])
     if not args.no_fio:
         try:
             FioLimit(args.path, MIB, 4, 4).close()

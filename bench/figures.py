@@ -1,5 +1,6 @@
-"""Reproduces every figure that the README states: runs the programs of bench/ and the commands that
-it names, one after the other, and keeps what they print.
+"""Reproduces the figures of the README's sections "Measured" and "Which policy?", its hard cases
+(many tenants, a neighbour) aside: runs the programs of bench/ and the commands that it names, one
+after the other, and keeps what they print.
 
     cmake --preset release && cmake --build build/release -j2
     pip install . lmcache==0.5.6 torch==2.13.0 lmcache-rust-raw-block-io
@@ -16,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -24,9 +24,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from machine import environment, warn_if_busy
+
 ROOT = Path(__file__).resolve().parents[1]
 BENCH = ROOT / "bench"
-BUSY = 0.5  # load average above which figures swing
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,11 @@ def figures_of(args: argparse.Namespace) -> list[Figure]:
     """All of them, in the README's order, those that need an idle disk together."""
     path, build, out = args.path, args.build, args.out
     fdpstore = str(build / "src/cli/fdpstore")
-    adapters = [sys.executable, str(BENCH / "compare_adapters.py"), "--path", str(path)]
-    adapters += ["--rounds", str(args.rounds)]
+    compare_adapters = [sys.executable, str(BENCH / "compare_adapters.py")]
+    compare_adapters += ["--rounds", str(args.rounds)]
+    adapters = [*compare_adapters, "--path", str(path)]
+    on_tmpfs = [*compare_adapters, "--path", "/dev/shm/fdpstore-bench", "--total-mib", "256"]
+    on_tmpfs += ["--sizes-kib", "256,1024,4096", "--only", "fs_native,segment,object", "--no-fio"]
     recipes = ["chat", "rag", "agentic", "coding_agent", "mix-rawblock,scale=0.1"]
     recipes += ["mix-agentic,scale=0.1"]
     compare = [fdpstore, "compare", "--oracle", "--policy", "lifetime,adaptive"]
@@ -65,6 +69,11 @@ def figures_of(args: argparse.Namespace) -> list[Figure]:
             "raw-loop",
             "the same on loop devices (root)",
             [*adapters, "--loop", "--json", str(out / "raw-loop.json")],
+        ),
+        Figure(
+            "tmpfs",
+            "without a device's limit: the same as the first, in /dev/shm",
+            [*on_tmpfs, "--json", str(out / "tmpfs.json")],
         ),
         Figure(
             "recovery",
@@ -108,38 +117,12 @@ def figures_of(args: argparse.Namespace) -> list[Figure]:
     return figures
 
 
-def environment(path: Path, build: Path) -> dict[str, object]:
-    """What the figures depend on."""
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    model = "unknown"
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
-    filesystem = subprocess.run(
-        ["stat", "-f", "-c", "%T", str(path)], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return {
-        "commit": commit or "unknown",
-        "kernel": platform.release(),
-        "cpu": model,
-        "cpus": os.cpu_count(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "path": str(path),
-        "file_system": filesystem,
-        "build": str(build),
-        "python": platform.python_version(),
-    }
-
-
 def run(figure: Figure, out: Path) -> dict[str, object]:
     """Runs one; its output goes to the terminal and to OUT/NAME.txt."""
     load = os.getloadavg()[0]
     command = shlex.join(figure.command)
     print(f"\n== {figure.name}: {figure.what}\n   {command}", flush=True)
-    if load > BUSY:
-        print(f"   warning: the machine is busy (load {load:.1f}): figures will swing", flush=True)
+    warn_if_busy(load)
     begin = time.monotonic()
     with (out / f"{figure.name}.txt").open("w") as kept:
         try:
@@ -197,7 +180,7 @@ def main() -> int:
             )
     args.path.mkdir(parents=True, exist_ok=True)
     args.out.mkdir(parents=True, exist_ok=True)
-    result = {"environment": environment(args.path, args.build), "figures": {}}
+    result = {"environment": environment(args.path), "figures": {}}
     for name, value in result["environment"].items():
         print(f"{name}: {value}")
     for figure in chosen:
