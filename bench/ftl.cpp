@@ -50,7 +50,7 @@ void ftl_uniform(benchmark::State& state) {
   };
   for (std::uint32_t i = 0; i < 2 * units; ++i) write_one();
   const auto before = ftl.counters();
-  for (auto _ : state) write_one();
+  for ([[maybe_unused]] auto _ : state) write_one();
   const auto after = ftl.counters();
   const auto programmed = static_cast<double>(after.media_bytes - before.media_bytes) / (64 << 10);
   state.SetItemsProcessed(static_cast<std::int64_t>(programmed));
@@ -66,7 +66,7 @@ void ftl_segments(benchmark::State& state) {
   const std::uint64_t unit = ftl.parameters().unit_bytes;
   const std::uint64_t segments = ftl.parameters().capacity_bytes / unit;
   std::uint64_t segment = 0;
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     const std::uint64_t at = segment++ % segments * unit;
     ftl.deallocate(at, unit);
     for (std::uint64_t done = 0; done < unit; done += 1U << 20) ftl.write(at + done, 1U << 20, 0);

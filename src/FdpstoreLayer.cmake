@@ -7,6 +7,10 @@ target_compile_definitions(fdpstore_settings INTERFACE FDPSTORE_VERSION="${PROJE
 target_compile_options(fdpstore_settings INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
   -Woverloaded-virtual -Wunused-result)
+if(CMAKE_UNITY_BUILD)  # a source's own types are then no header's, whatever gcc takes it for
+  target_compile_options(fdpstore_settings INTERFACE
+                         $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+endif()
 if(FDPSTORE_WERROR)
   target_compile_options(fdpstore_settings INTERFACE -Werror)
 endif()

@@ -25,11 +25,14 @@
 
 namespace fdpstore {
 
+// What offsets of transfers are multiples of on every file system and device at hand.
+inline constexpr std::uint64_t kBlockBytes = 4096;
+
 struct Geometry {
   std::uint64_t segment_bytes = 0;  // size of a segment, at most; a multiple of align_bytes
   std::uint32_t max_segments = 0;   // ids are 0 … max_segments - 1
   // Offsets of every transfer are multiples; lengths too, unless memory_align_bytes is 1.
-  std::uint32_t align_bytes = 4096;
+  std::uint32_t align_bytes = kBlockBytes;
   std::uint32_t memory_align_bytes = 1;  // span bases and lengths must be multiples (O_DIRECT)
   std::uint32_t max_transfer_bytes = 0;  // of one request; the core splits
   std::uint32_t max_spans = 1024;        // of one request (IOV_MAX)

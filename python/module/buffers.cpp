@@ -8,7 +8,7 @@
 namespace fdpstore::python {
 namespace {
 
-struct Names {
+struct BufferNames {
   PyObject* raw_data = PyUnicode_InternFromString("raw_data");
   PyObject* data_ptr = PyUnicode_InternFromString("data_ptr");
   PyObject* is_cpu = PyUnicode_InternFromString("is_cpu");
@@ -19,8 +19,8 @@ struct Names {
   PyObject* stream = PyUnicode_InternFromString("fdp_placement_stream");
 };
 
-const Names& names() {
-  static const Names all;
+const BufferNames& buffer_names() {
+  static const BufferNames all;
   return all;
 }
 
@@ -64,7 +64,7 @@ void BufferBatch::release_views() {
 void BufferBatch::add(PyObject* object, Access access) {
   if (PyObject_CheckBuffer(object) != 0) return add_view(object, object, access);
   if (add_tensor(object)) return;
-  const py::object bytes = optional_attribute(object, names().byte_array);
+  const py::object bytes = optional_attribute(object, buffer_names().byte_array);
   if (!bytes) {
     throw py::type_error(
         "an object to store or load must be an LMCache MemoryObj or support the "
@@ -76,15 +76,15 @@ void BufferBatch::add(PyObject* object, Access access) {
 
 // A MemoryObj over a torch tensor: its pointer and logical size, without a ctypes view per call.
 bool BufferBatch::add_tensor(PyObject* object) {
-  const py::object tensor = optional_attribute(object, names().raw_data);
-  if (!tensor || !optional_attribute(tensor.ptr(), names().data_ptr)) return false;
-  const py::object on_host = optional_attribute(tensor.ptr(), names().is_cpu);
+  const py::object tensor = optional_attribute(object, buffer_names().raw_data);
+  if (!tensor || !optional_attribute(tensor.ptr(), buffer_names().data_ptr)) return false;
+  const py::object on_host = optional_attribute(tensor.ptr(), buffer_names().is_cpu);
   if (on_host && PyObject_IsTrue(on_host.ptr()) == 0) {
     throw py::type_error("memory of " + type_name(object) +
                          " is on a device; fdpstore reads and writes host memory (LMCache's L1)");
   }
-  const std::size_t address = call_for_size(tensor.ptr(), names().data_ptr);
-  const std::size_t size = call_for_size(object, names().get_size);
+  const std::size_t address = call_for_size(tensor.ptr(), buffer_names().data_ptr);
+  const std::size_t size = call_for_size(object, buffer_names().get_size);
   memory_.emplace_back(reinterpret_cast<std::byte*>(address), size);
   return true;
 }
@@ -106,13 +106,13 @@ void BufferBatch::add_view(PyObject* exporter, PyObject* object, Access access) 
 
 PlacementHint placement_hint(PyObject* object) {
   PlacementHint hint;
-  const py::object metadata = optional_attribute(object, names().metadata);
+  const py::object metadata = optional_attribute(object, buffer_names().metadata);
   if (!metadata) return hint;
-  if (const py::object rank = optional_attribute(metadata.ptr(), names().rank);
+  if (const py::object rank = optional_attribute(metadata.ptr(), buffer_names().rank);
       rank && !rank.is_none()) {
     hint.rank = rank.cast<std::uint32_t>();
   }
-  if (py::object stream = optional_attribute(metadata.ptr(), names().stream);
+  if (py::object stream = optional_attribute(metadata.ptr(), buffer_names().stream);
       stream && !stream.is_none()) {
     Py_ssize_t size = 0;
     const char* text = PyUnicode_AsUTF8AndSize(stream.ptr(), &size);

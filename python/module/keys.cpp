@@ -8,7 +8,7 @@ namespace fdpstore::python {
 namespace {
 
 // Interned once: attribute look-up then compares pointers. Never freed, like the module itself.
-struct Names {
+struct KeyNames {
   PyObject* chunk_hash = PyUnicode_InternFromString("chunk_hash");
   PyObject* model_name = PyUnicode_InternFromString("model_name");
   PyObject* kv_rank = PyUnicode_InternFromString("kv_rank");
@@ -16,8 +16,8 @@ struct Names {
   PyObject* cache_salt = PyUnicode_InternFromString("cache_salt");
 };
 
-const Names& names() {
-  static const Names all;
+const KeyNames& key_names() {
+  static const KeyNames all;
   return all;
 }
 
@@ -134,7 +134,7 @@ void KeyBatch::read_text(PyObject* key) {
 
 void KeyBatch::read(PyObject* key) {
   if (PyUnicode_Check(key)) return read_text(key);
-  const Names& name = names();
+  const KeyNames& name = key_names();
   KeyRef ref;
   PyObject* hash = attribute(key, name.chunk_hash);
   if (!PyBytes_Check(hash)) {

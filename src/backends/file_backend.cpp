@@ -17,7 +17,6 @@
 namespace fdpstore::backends {
 namespace {
 
-constexpr std::uint32_t kBlockBytes = 4096;
 // More in one request gains nothing, and several requests let the device work in parallel.
 constexpr std::uint32_t kMaxTransferBytes = 4U << 20;
 // A file can be made for every open segment; this only bounds how many are open at once. Five

@@ -16,7 +16,6 @@
 namespace fdpstore::backends {
 namespace {
 
-constexpr std::uint64_t kBlockBytes = 4096;
 constexpr std::uint64_t kHeadBytes = 1U << 20;  // superblocks; segments begin behind it
 constexpr std::uint64_t kCopyDistanceBytes = kHeadBytes / 2;
 constexpr std::uint64_t kPageBytes = 4096;
@@ -179,7 +178,8 @@ void RawBackend::set_limits() {
                 !device->name.starts_with("loop");
   }
   lower(options_.max_transfer_bytes);
-  geometry_.max_transfer_bytes = static_cast<std::uint32_t>(std::max(most, kBlockBytes));
+  geometry_.max_transfer_bytes =
+      static_cast<std::uint32_t>(std::max<std::uint64_t>(most, kBlockBytes));
 }
 
 std::uint64_t RawBackend::absolute(std::uint64_t offset_in_window) const {

@@ -18,8 +18,7 @@ namespace fdpstore::backends {
 namespace {
 
 // A killed process keeps its lock until the kernel has ended its last write: wait that long.
-constexpr auto kLockPatience = std::chrono::seconds(2);
-constexpr std::uint64_t kBlockBytes = 4096;
+constexpr auto kDeviceLockPatience = std::chrono::seconds(2);
 
 Error cannot_open(int error, const std::string& path) {
   std::string what = fmt::format("cannot open device_path {}", path);
@@ -233,7 +232,7 @@ Result<void> RawDevice::set_window() {
 }
 
 Result<void> RawDevice::lock() {
-  const auto give_up = std::chrono::steady_clock::now() + kLockPatience;
+  const auto give_up = std::chrono::steady_clock::now() + kDeviceLockPatience;
   struct flock range{};
   do {
     range = {};

@@ -12,12 +12,6 @@
 
 namespace fdpstore::backends {
 namespace fs = std::filesystem;
-namespace {
-
-// Files end at a block: direct I/O reads whole ones.
-constexpr std::uint64_t kBlockBytes = 4096;
-
-}  // namespace
 
 std::string SegmentFiles::path(const SegmentFile& file) const {
   return options_.directory_path + "/" + to_file_name(file.name);
@@ -168,6 +162,7 @@ Result<int> SegmentFiles::descriptor(SegmentFile& file) {
 }
 
 void SegmentFiles::seal(SegmentFile& file, std::uint64_t used_bytes) {
+  // Files end at a block: direct I/O reads whole ones.
   const std::uint64_t keep = (used_bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
   // Also when we know of nothing behind: an allocation that failed may have taken a part. Failure
   // costs space only, and the next open sees the true size.

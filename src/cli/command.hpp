@@ -4,13 +4,14 @@
 // Errors:  a command that fails throws Failure; main() prints it as `fdpstore: …` and exits with 2.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include <boost/json/value.hpp>
+#include <boost/json.hpp>
 #include <boost/program_options.hpp>
 
 #include "fdpstore/result.hpp"
@@ -65,5 +66,9 @@ extern const Command kInfo, kList, kStat, kFsck, kConfigure, kFormat, kPolicies,
     boost::program_options::options_description& visible);
 
 [[nodiscard]] boost::json::value parse_report(const std::string& json);
+// A count in one.
+[[nodiscard]] inline std::uint64_t number(const boost::json::object& report, const char* field) {
+  return report.at(field).to_number<std::uint64_t>();
+}
 
 }  // namespace fdpstore::cli

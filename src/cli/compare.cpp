@@ -98,7 +98,7 @@ void add_options(po::options_description& visible) {
       "json", "print the comparison as JSON instead of a table");
 }
 
-std::optional<po::variables_map> read(const Command& command, const Arguments& arguments) {
+std::optional<po::variables_map> read_compare(const Command& command, const Arguments& arguments) {
   po::options_description visible("Options");
   add_options(visible);
   try {
@@ -223,8 +223,8 @@ std::uint32_t jobs_of(const po::variables_map& values, const compare::Wanted& wa
   return std::max(2U, std::thread::hardware_concurrency() / 2);
 }
 
-int run(const Command& command, const Arguments& arguments) {
-  const auto values = read(command, arguments);
+int run_compare(const Command& command, const Arguments& arguments) {
+  const auto values = read_compare(command, arguments);
   if (!values) return kExitOk;
   const compare::Wanted wanted = wanted_of(*values);
   compare::RunOptions options;
@@ -297,7 +297,7 @@ const Command kCompare{
         "  fdpstore compare --trace gen:chat,tenants=32 --ruhs 4 --policy lifetime,tenant\n"
         "  fdpstore compare --trace gen:chat --device /dev/ng0n1 --destroy --capacity 100G\n",
     .exit_codes = "0; 2 when a cell failed or was cut short, or an option is wrong.",
-    .run = run,
+    .run = run_compare,
 };
 
 }  // namespace fdpstore::cli

@@ -68,7 +68,7 @@ void explain(const Options& options) {
   }
 }
 
-int run(const Command& command, const Arguments& arguments) {
+int run_configure(const Command& command, const Arguments& arguments) {
   po::options_description visible("Options", 100, 60);
   visible.add_options()("pretty", "print indented")(
       "check", "also open the store, as LMCache would (makes it when it is new), and close it");
@@ -116,7 +116,7 @@ const Command kConfigure{
         "  fdpstore configure --base-path /mnt/kv --layout segment --capacity-gb 500 --check\n"
         "  lmcache server --l2-adapter \"$(fdpstore configure --base-path /mnt/kv)\"\n",
     .exit_codes = "0; 2 for an option that is unknown, malformed or contradicts another.",
-    .run = run,
+    .run = run_configure,
 };
 
 }  // namespace fdpstore::cli

@@ -23,7 +23,7 @@ constexpr const char* kOptions[] = {"base_offset_bytes", "capacity_bytes", "segm
                                     "max_object_bytes",  "policy",         "write_mode",
                                     "placement"};
 
-int run(const Command& command, const Arguments& arguments) {
+int run_format(const Command& command, const Arguments& arguments) {
   po::options_description visible("Options");
   visible.add_options()("force", "destroy what is there");
   for (const OptionInfo& info : option_table()) {
@@ -69,7 +69,7 @@ const Command kFormat{
         "  fdpstore format /dev/ng0n1\n"
         "  fdpstore format /dev/nvme0n1p2 --force --capacity-bytes 100GiB\n",
     .exit_codes = "0; 2 when it was refused or failed.",
-    .run = run,
+    .run = run_format,
 };
 
 }  // namespace fdpstore::cli

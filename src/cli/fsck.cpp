@@ -41,7 +41,7 @@ void print(const CheckReport& report, bool repair) {
   }
 }
 
-int run(const Command& command, const Arguments& arguments) {
+int run_fsck(const Command& command, const Arguments& arguments) {
   po::options_description visible("Options");
   std::string policy;
   visible.add_options()("repair", "take out what is damaged; the store must be closed")(
@@ -87,7 +87,7 @@ const Command kFsck{
         "  fdpstore fsck /mnt/kv\n"
         "  fdpstore fsck /mnt/kv --repair --json\n",
     .exit_codes = "0 nothing found; 1 findings, repaired or not; 2 it could not be checked.",
-    .run = run,
+    .run = run_fsck,
 };
 
 }  // namespace fdpstore::cli

@@ -40,7 +40,8 @@ std::string recipe_table() {
   return out.str();
 }
 
-std::optional<po::variables_map> read(const Command& command, const Arguments& arguments) {
+std::optional<po::variables_map> read_gen_trace(const Command& command,
+                                                const Arguments& arguments) {
   po::options_description visible("Options");
   visible.add_options()("out,o", po::value<std::string>()->value_name("FILE"),
                         "where to write it; replaces the file");
@@ -77,8 +78,8 @@ trace::Recipe recipe_of(const po::variables_map& values) {
   return recipe;
 }
 
-int run(const Command& command, const Arguments& arguments) {
-  const auto values = read(command, arguments);
+int run_gen_trace(const Command& command, const Arguments& arguments) {
+  const auto values = read_gen_trace(command, arguments);
   if (!values) return kExitOk;
   if (!values->contains("recipe")) {
     throw Failure("gen-trace: which recipe? Known are:\n" + recipe_table() +
@@ -121,7 +122,7 @@ const Command kGenTrace{
         "  fdpstore gen-trace coding_agent --ranks 4 --object-bytes 2MiB --seed 7 -o code.jsonl\n"
         "  fdpstore gen-trace mix-rawblock --scale 0.1 --out mix.jsonl\n",
     .exit_codes = "0; 2 for a bad argument, or when FILE cannot be written.",
-    .run = run,
+    .run = run_gen_trace,
 };
 
 }  // namespace fdpstore::cli

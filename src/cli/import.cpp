@@ -57,7 +57,7 @@ void print(const store::ImportReport& report) {
   }
 }
 
-int run(const Command& command, const Arguments& arguments) {
+int run_import(const Command& command, const Arguments& arguments) {
   po::options_description visible("Options");
   std::string source_offset;
   visible.add_options()("verify",
@@ -119,7 +119,7 @@ const Command kImport{
     .exit_codes =
         "0 DST has everything; 1 some objects could not be copied, or were dropped; 2 it\n"
         "could not be done; 130 interrupted.",
-    .run = run,
+    .run = run_import,
 };
 
 }  // namespace fdpstore::cli

@@ -107,7 +107,7 @@ void print(const PathInfo& info) {
   advice.print(std::cout);
 }
 
-int run(const Command& command, const Arguments& arguments) {
+int run_info(const Command& command, const Arguments& arguments) {
   po::options_description visible("Options");
   visible.add_options()("json", "print one JSON object");
   const auto values = read_path_arguments(command, arguments, visible);
@@ -138,7 +138,7 @@ const Command kInfo{
         "  fdpstore info /dev/ng0n1\n"
         "  fdpstore info /mnt/kv --json | jq '.mechanisms[] | select(.works)'\n",
     .exit_codes = "0; 2 when PATH cannot be looked at.",
-    .run = run,
+    .run = run_info,
 };
 
 }  // namespace fdpstore::cli

@@ -26,7 +26,7 @@ void add_row(Table& table, const ListedKey& listed) {
              std::string(fields.at("chunk_hash").as_string())});
 }
 
-int run(const Command& command, const Arguments& arguments) {
+int run_list(const Command& command, const Arguments& arguments) {
   po::options_description visible("Options");
   std::string model;
   std::size_t limit = 0;
@@ -73,7 +73,7 @@ const Command kList{
         "  fdpstore ls /mnt/kv --limit 20\n"
         "  fdpstore ls /mnt/kv --model meta-llama/Llama-3.1-8B --json | wc -l\n",
     .exit_codes = "0; 2 when PATH is no store or cannot be read.",
-    .run = run,
+    .run = run_list,
 };
 
 }  // namespace fdpstore::cli

@@ -14,7 +14,7 @@ namespace {
 
 namespace po = boost::program_options;
 
-int run(const Command& command, const Arguments& arguments) {
+int run_policies(const Command& command, const Arguments& arguments) {
   po::options_description visible("Options");
   visible.add_options()("json", "print one JSON array");
   std::optional<po::variables_map> values;
@@ -56,7 +56,7 @@ const Command kPolicies{
         "  fdpstore policies\n"
         "  fdpstore configure --base-path /mnt/kv --policy tenant\n",
     .exit_codes = "0; 2 for a bad argument.",
-    .run = run,
+    .run = run_policies,
 };
 
 }  // namespace fdpstore::cli

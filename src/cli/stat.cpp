@@ -24,9 +24,6 @@ constexpr std::size_t kSegmentsShown = 32;
 std::string text(const json::object& object, const char* field) {
   return std::string(object.at(field).as_string());
 }
-std::uint64_t number(const json::object& object, const char* field) {
-  return object.at(field).to_number<std::uint64_t>();
-}
 std::string size(const json::object& object, const char* field) {
   return size_text(number(object, field));
 }
@@ -216,7 +213,7 @@ int watch(const po::variables_map& values, const std::string& policy) {
                       .json = values.contains("json")});
 }
 
-int run(const Command& command, const Arguments& arguments) {
+int run_stat(const Command& command, const Arguments& arguments) {
   po::options_description visible("Options");
   std::string policy;
   visible.add_options()("segments", "show every segment, however many there are")(
@@ -270,7 +267,7 @@ const Command kStat{
         "  fdpstore stat /mnt/kv --prometheus > /var/lib/node_exporter/fdpstore.prom\n"
         "  fdpstore stat /mnt/kv --json | jq '.streams[] | {name, bytes}'\n",
     .exit_codes = "0; 2 when PATH is no store or cannot be read.",
-    .run = run,
+    .run = run_stat,
 };
 
 }  // namespace fdpstore::cli

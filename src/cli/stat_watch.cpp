@@ -38,10 +38,6 @@ std::string factor(const std::optional<double>& value) {
   return value ? fmt::format("{:.3f}", *value) : "-";
 }
 
-std::uint64_t number(const json::object& status, const char* field) {
-  return status.at(field).to_number<std::uint64_t>();
-}
-
 std::string share_on_disk(const json::object& status) {
   const auto capacity = number(status, "capacity_bytes");
   const auto allocated = number(status, "allocated_bytes");

@@ -125,9 +125,9 @@ std::uint32_t tokens_option(const po::variables_map& values, const char* name) {
   return static_cast<std::uint32_t>(tokens);
 }
 
-std::optional<po::variables_map> read(const Command& command, const Arguments& arguments,
-                                      po::options_description& visible,
-                                      const std::vector<std::string>& positional) {
+std::optional<po::variables_map> read_trace(const Command& command, const Arguments& arguments,
+                                            po::options_description& visible,
+                                            const std::vector<std::string>& positional) {
   try {
     return read_arguments(command, arguments, visible, positional);
   } catch (const po::unknown_option& error) {
@@ -136,7 +136,7 @@ std::optional<po::variables_map> read(const Command& command, const Arguments& a
   }
 }
 
-int run_info(const Command& command, const Arguments& arguments) {
+int run_trace_info(const Command& command, const Arguments& arguments) {
   po::options_description visible("Options");
   visible.add_options()("object-bytes", po::value<std::string>()->value_name("SIZE"),
                         "of each object (JSONL: default the line's, else 1MiB)")(
@@ -148,7 +148,7 @@ int run_info(const Command& command, const Arguments& arguments) {
       "JSONL: splits each id into objects of so many tokens (LMCache: 256)")(
       "scopes", "show every tenant and rank, however many there are")("json",
                                                                       "print one JSON object");
-  const auto values = read(command, arguments, visible, {"file"});
+  const auto values = read_trace(command, arguments, visible, {"file"});
   if (!values) return kExitOk;
   if (!values->contains("file")) {
     throw Failure(fmt::format("trace: FILE is missing; usage: fdpstore trace {}", kInfoUsage));
@@ -182,13 +182,13 @@ void print(const store::RecordReport& report, const std::string& file) {
   if (report.store_closed) std::cout << "note: it ended because the store was closed\n";
 }
 
-int run_record(const Command& command, const Arguments& arguments) {
+int run_trace_record(const Command& command, const Arguments& arguments) {
   po::options_description visible("Options");
   double seconds = 0;
   visible.add_options()("seconds", po::value(&seconds)->value_name("N"),
                         "end after so long (default: when Ctrl-C is pressed)")(
       "json", "print one JSON object");
-  const auto values = read(command, arguments, visible, {"store", "file"});
+  const auto values = read_trace(command, arguments, visible, {"store", "file"});
   if (!values) return kExitOk;
   if (!values->contains("file")) {
     throw Failure(fmt::format("trace: {} is missing; usage: fdpstore trace {}",
@@ -217,15 +217,15 @@ int run_record(const Command& command, const Arguments& arguments) {
   return kExitOk;
 }
 
-int run(const Command& command, const Arguments& arguments) {
+int run_trace(const Command& command, const Arguments& arguments) {
   if (!arguments.empty() && arguments.front() == "record") {
-    return run_record(command, {arguments.begin() + 1, arguments.end()});
+    return run_trace_record(command, {arguments.begin() + 1, arguments.end()});
   }
   if (!arguments.empty() && arguments.front() == "info") {
-    return run_info(command, {arguments.begin() + 1, arguments.end()});
+    return run_trace_info(command, {arguments.begin() + 1, arguments.end()});
   }
   if (!arguments.empty() && (arguments.front() == "--help" || arguments.front() == "-h")) {
-    return run_info(command, {"--help"});  // one text explains both
+    return run_trace_info(command, {"--help"});  // one text explains both
   }
   throw Failure(fmt::format("trace: {}; usage: fdpstore trace {}",
                             arguments.empty() ? "info or record is missing"
@@ -293,7 +293,7 @@ const Command kTrace{
         "  fdpstore trace record /mnt/kv live.lct --seconds 3600\n"
         "  fdpstore compare --trace live.lct\n",
     .exit_codes = "0; 2 when FILE is no trace or cannot be read, or nothing can be recorded.",
-    .run = run,
+    .run = run_trace,
 };
 
 }  // namespace fdpstore::cli

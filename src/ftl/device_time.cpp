@@ -10,7 +10,7 @@ constexpr double kPerUs = 1e-6;
 constexpr double kPerGb = 1e9;
 // Four planes of 16 KiB: what a die reads or programs at once, and what it erases.
 constexpr double kPageBytes = 64U << 10;
-constexpr double kBlockBytes = 64U << 20;
+constexpr double kEraseBytes = 64U << 20;
 
 }  // namespace
 
@@ -25,7 +25,7 @@ DeviceTime::DeviceTime(const TimeParameters& t, const FtlParameters& ftl) {
   link_bytes_per_s_ = t.link_gbps * kPerGb;
   units_per_ru_ = static_cast<std::uint32_t>(ftl.unit_bytes / ftl.map_bytes);
   blocks_per_ru_ =
-      static_cast<std::uint32_t>(std::ceil(static_cast<double>(ftl.unit_bytes) / kBlockBytes));
+      static_cast<std::uint32_t>(std::ceil(static_cast<double>(ftl.unit_bytes) / kEraseBytes));
   dies_.resize(t.dies);
   buffer_.resize(std::max<std::uint64_t>(1, (t.buffer_kib << 10) / ftl.map_bytes));
 }

@@ -14,7 +14,6 @@ namespace fdpstore::ftl {
 namespace {
 
 // As the raw backend has them.
-constexpr std::uint64_t kBlockBytes = 4096;
 constexpr std::uint64_t kHeadBytes = 1U << 20;
 constexpr std::uint64_t kCopyDistanceBytes = kHeadBytes / 2;
 constexpr std::uint64_t kMaxTransferBytes = 1U << 20;

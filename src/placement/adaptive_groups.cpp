@@ -6,8 +6,8 @@
 namespace fdpstore::placement {
 namespace {
 
-constexpr std::uint32_t kWindow = 4096;  // objects between two looks
-constexpr double kKeep = 0.7;            // of the counts, from one look to the next
+constexpr std::uint32_t kLookObjects = 4096;  // objects between two looks
+constexpr double kKeep = 0.7;                 // of the counts, from one look to the next
 constexpr double kMinGain = 1.05;
 constexpr std::uint32_t kPromises = 2;
 // More groups keep more segments open: one more must be worth it.
@@ -33,7 +33,7 @@ std::uint16_t AdaptiveGroups::handle_for(const Object& object, bool& changed) {
   at->second.written += bytes;
   at->second.life_bytes += bytes * std::max(object.life, kMinLife);
   const std::uint16_t handle = at->second.handle;
-  if (++seen_ >= kWindow) {
+  if (++seen_ >= kLookObjects) {
     seen_ = 0;
     changed = regroup() || changed;
   }

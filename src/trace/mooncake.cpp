@@ -28,45 +28,45 @@ constexpr OpKind kKinds[] = {OpKind::request, OpKind::lookup, OpKind::load, OpKi
                              OpKind::erase};
 
 // What is wrong with a line, without its number.
-struct Wrong {
+struct Malformed {
   std::string text;
 };
 
 template <class T>
-using Checked = std::expected<T, Wrong>;
+using Parsed = std::expected<T, Malformed>;
 
-std::unexpected<Wrong> wrong(std::string text) {
-  return std::unexpected(Wrong{std::move(text)});
+std::unexpected<Malformed> malformed(std::string text) {
+  return std::unexpected(Malformed{std::move(text)});
 }
 
 // A field that may be missing.
-Checked<std::uint64_t> number(const json::object& line, const char* field, std::uint64_t missing,
-                              std::uint64_t most) {
+Parsed<std::uint64_t> number(const json::object& line, const char* field, std::uint64_t missing,
+                             std::uint64_t most) {
   const json::value* value = line.if_contains(field);
   if (value == nullptr) return missing;
   boost::system::error_code error;
   const auto result = value->to_number<std::uint64_t>(error);
   if (error || result > most) {
-    return wrong(fmt::format("'{}' is {}, expected a whole number up to {}", field,
-                             json::serialize(*value).substr(0, 60), most));
+    return malformed(fmt::format("'{}' is {}, expected a whole number up to {}", field,
+                                 json::serialize(*value).substr(0, 60), most));
   }
   return result;
 }
 
-Checked<std::string> text(const json::object& line, const char* field, const char* missing) {
+Parsed<std::string> text(const json::object& line, const char* field, const char* missing) {
   const json::value* value = line.if_contains(field);
   if (value == nullptr) return missing;
-  if (!value->is_string()) return wrong(fmt::format("'{}' is no text", field));
+  if (!value->is_string()) return malformed(fmt::format("'{}' is no text", field));
   return std::string(value->get_string());
 }
 
-Checked<double> timestamp_of(const json::object& line) {
+Parsed<double> timestamp_of(const json::object& line) {
   const json::value* value = line.if_contains("timestamp");
   if (value == nullptr || !value->is_number()) {
-    return wrong("'timestamp' (milliseconds) is missing or no number");
+    return malformed("'timestamp' (milliseconds) is missing or no number");
   }
   const auto ms = value->to_number<double>();
-  if (!std::isfinite(ms) || ms < 0) return wrong("'timestamp' is negative or infinite");
+  if (!std::isfinite(ms) || ms < 0) return malformed("'timestamp' is negative or infinite");
   return ms / 1000;
 }
 
@@ -74,7 +74,7 @@ class LineReader {
  public:
   LineReader(const ReadOptions& options, Trace& trace) : options_(options), trace_(trace) {}
 
-  Checked<void> read(const json::object& line) {
+  Parsed<void> read(const json::object& line) {
     Op op{.first_key = trace_.keys.size()};
     if (auto time = timestamp_of(line))
       op.time_s = *time;
@@ -92,7 +92,7 @@ class LineReader {
     if (!parts) return std::unexpected(parts.error());
     if (auto added = add_keys(line, *parts); !added) return added;
     const std::uint64_t keys = trace_.keys.size() - op.first_key;
-    if (keys > std::numeric_limits<std::uint32_t>::max()) return wrong("too many hash_ids");
+    if (keys > std::numeric_limits<std::uint32_t>::max()) return malformed("too many hash_ids");
     if (keys == 0) {
       ++without_keys_;
       return {};
@@ -105,16 +105,16 @@ class LineReader {
   [[nodiscard]] std::uint64_t without_keys() const { return without_keys_; }
 
  private:
-  static Checked<OpKind> kind_of(const json::object& line) {
+  static Parsed<OpKind> kind_of(const json::object& line) {
     const auto name = text(line, "op", "request");
     if (!name) return std::unexpected(name.error());
     for (const OpKind kind : kKinds) {
       if (to_string(kind) == *name) return kind;
     }
-    return wrong("'op' is none of request, lookup, load, store, erase");
+    return malformed("'op' is none of request, lookup, load, store, erase");
   }
 
-  Checked<std::uint16_t> scope_of(const json::object& line) {
+  Parsed<std::uint16_t> scope_of(const json::object& line) {
     Scope scope;
     const auto model = text(line, "model", "model"), tenant = text(line, "tenant", ""),
                storage_class = text(line, "class", "");
@@ -133,12 +133,12 @@ class LineReader {
                                          .cache_salt = *tenant,
                                          .storage_class = *storage_class},
                                         trace_);
-    if (!index) return wrong(index.error().what);
+    if (!index) return malformed(index.error().what);
     return *index;
   }
 
   // Into how many objects a key is split. A line's object_bytes are those of an unsplit key.
-  Checked<std::uint32_t> set_sizes(const json::object& line, Op& op) {
+  Parsed<std::uint32_t> set_sizes(const json::object& line, Op& op) {
     const auto bytes = number(line, "object_bytes", 0, kMaxObjectBytes);
     const auto tokens = number(line, "key_tokens", kDefaultTokens, kMaxTokens);
     if (!bytes) return std::unexpected(bytes.error());
@@ -148,7 +148,7 @@ class LineReader {
     std::uint32_t parts = 1;
     if (options_.chunk_tokens != 0) {
       if (op.key_tokens == 0 || op.key_tokens % options_.chunk_tokens != 0) {
-        return wrong(
+        return malformed(
             fmt::format("ids of {} tokens cannot be split into chunks of {}: give chunk "
                         "tokens that divide it",
                         op.key_tokens, options_.chunk_tokens));
@@ -166,15 +166,15 @@ class LineReader {
     return parts;
   }
 
-  Checked<void> add_keys(const json::object& line, std::uint32_t parts) {
+  Parsed<void> add_keys(const json::object& line, std::uint32_t parts) {
     const json::value* ids = line.if_contains("hash_ids");
-    if (ids == nullptr || !ids->is_array()) return wrong("'hash_ids' is missing or no list");
+    if (ids == nullptr || !ids->is_array()) return malformed("'hash_ids' is missing or no list");
     for (const json::value& value : ids->get_array()) {
       boost::system::error_code error;
       const auto id = value.to_number<std::uint64_t>(error);
       if (error || id > UINT64_MAX / parts - 1) {
-        return wrong(fmt::format("hash id {} is no whole number from 0 to {}",
-                                 json::serialize(value).substr(0, 60), UINT64_MAX / parts - 1));
+        return malformed(fmt::format("hash id {} is no whole number from 0 to {}",
+                                     json::serialize(value).substr(0, 60), UINT64_MAX / parts - 1));
       }
       for (std::uint32_t part = 0; part < parts; ++part) {
         trace_.keys.push_back(id * parts + part);

@@ -89,7 +89,7 @@ class Run {
   MemBackend::Config mem_;
   std::string policy_;
   TempDir dir_;
-  std::shared_ptr<Medium> memory_ = std::make_shared<Medium>();
+  std::shared_ptr<MemMedium> memory_ = std::make_shared<MemMedium>();
   std::shared_ptr<FaultMedium> faults_;
   Model model_;
   std::unique_ptr<Store> store_;

@@ -100,7 +100,7 @@ class Crafted : public CoreTest, public ::testing::WithParamInterface<std::uint6
     }
     seal(block, 112);
   }
-  static void change(Medium& medium, std::mt19937_64& random) {
+  static void change(MemMedium& medium, std::mt19937_64& random) {
     if (random() % 8 == 0) {
       auto& copy = medium.superblocks[random() % 2];
       if (copy) {
@@ -129,7 +129,7 @@ class Crafted : public CoreTest, public ::testing::WithParamInterface<std::uint6
     }
   }
   // Everything a user does with a store.
-  void use(const std::shared_ptr<Medium>& image, std::uint64_t seed) {
+  void use(const std::shared_ptr<MemMedium>& image, std::uint64_t seed) {
     auto opened = try_open(image);
     if (!opened) return;
     Store& store = **opened;
@@ -168,7 +168,7 @@ class Crafted : public CoreTest, public ::testing::WithParamInterface<std::uint6
   }
 
   std::atomic<std::uint64_t> outside_{0};
-  std::shared_ptr<Medium> killed_, closed_;
+  std::shared_ptr<MemMedium> killed_, closed_;
 };
 
 TEST_P(Crafted, StoreCannotHurt) {

@@ -13,7 +13,7 @@ namespace {
 class Power : public CoreTest {
  protected:
   void use(std::uint64_t seed, FaultPlan plan) {
-    memory_ = std::make_shared<Medium>();
+    memory_ = std::make_shared<MemMedium>();
     faults_ = std::make_shared<FaultMedium>(seed, plan);
   }
   std::unique_ptr<Backend> backend() {
@@ -37,7 +37,7 @@ class Power : public CoreTest {
     return open_faulty();
   }
   std::shared_ptr<FaultMedium> faults_;
-  std::shared_ptr<Medium> memory_;
+  std::shared_ptr<MemMedium> memory_;
 };
 
 TEST_F(Power, TheSegmentHeaderIsAsDurableAsWhatIsAcknowledged) {

@@ -17,11 +17,12 @@ constexpr std::uint64_t kv_rank(std::uint32_t rank, std::uint32_t world = 8) {
   return (std::uint64_t{world} << 24) | (rank << 16) | (world << 8) | rank;
 }
 
-inline ObjectKey make_key(std::uint64_t n, std::string model = "test/model", std::string salt = "",
+inline ObjectKey make_key(std::uint64_t n, std::string model = "org/model", std::string salt = "",
                           std::uint32_t rank = 0) {
   ObjectKey key;
   key.chunk_hash.resize(32);
   fill(key.chunk_hash, n);
+  std::memcpy(key.chunk_hash.data(), &n, sizeof(n));  // so that the number can be read from it
   key.model_name = std::move(model);
   key.cache_salt = std::move(salt);
   key.kv_rank = kv_rank(rank);

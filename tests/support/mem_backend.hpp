@@ -18,7 +18,7 @@
 
 namespace fdpstore::test {
 
-struct Medium {
+struct MemMedium {
   // How a segment came to its end: how often each block was written since it was allocated.
   struct Sealed {
     SegmentUse use;
@@ -33,9 +33,9 @@ struct Medium {
   std::array<std::optional<std::vector<std::byte>>, kSuperblockCopies> superblocks;
 
   // What is there now; a store opened on it sees a crash at this instant.
-  std::shared_ptr<Medium> snapshot() {
+  std::shared_ptr<MemMedium> snapshot() {
     const std::lock_guard guard(mutex);
-    auto copy = std::make_shared<Medium>();
+    auto copy = std::make_shared<MemMedium>();
     copy->segments = segments;
     copy->superblocks = superblocks;
     copy->writes = writes;
@@ -68,7 +68,7 @@ class MemBackend final : public Backend {
     std::function<bool(const IoRequest&)> hold;
   };
 
-  MemBackend(std::shared_ptr<Medium> medium, Config config)
+  MemBackend(std::shared_ptr<MemMedium> medium, Config config)
       : medium_(std::move(medium)), config_(std::move(config)) {
     geometry_.max_segments = 1U << 16;
     geometry_.max_transfer_bytes = config_.max_transfer;
@@ -209,7 +209,7 @@ class MemBackend final : public Backend {
     }
   }
 
-  std::shared_ptr<Medium> medium_;
+  std::shared_ptr<MemMedium> medium_;
   Config config_;
   Geometry geometry_;
   Capabilities capabilities_;

@@ -1,4 +1,4 @@
-// What the core's tests share: a store on a Medium, keys and payloads from numbers.
+// What the core's tests share: a store on a MemMedium, keys and payloads from numbers.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,24 +12,10 @@
 
 #include "core/check.hpp"
 #include "core/segment_store.hpp"
+#include "support/keys.hpp"
 #include "support/mem_backend.hpp"
 
 namespace fdpstore::test {
-
-inline ObjectKey make_key(std::uint64_t number, std::string salt = "",
-                          std::uint64_t rank = 0x01000100) {
-  ObjectKey key;
-  key.chunk_hash.resize(32);
-  for (std::size_t i = 0; i < 32; ++i) {
-    key.chunk_hash[i] =
-        static_cast<std::byte>((number * 0x9E3779B97F4A7C15ULL + i * 77) >> (i % 8 * 8));
-  }
-  std::memcpy(key.chunk_hash.data(), &number, sizeof(number));
-  key.model_name = "org/model";
-  key.kv_rank = rank;
-  key.cache_salt = std::move(salt);
-  return key;
-}
 
 inline std::vector<std::byte> make_payload(std::uint64_t number, std::size_t bytes) {
   std::vector<std::byte> out(bytes);
@@ -88,14 +74,14 @@ class CoreTest : public ::testing::Test {
     options.lock_timeout_s = 300;
   }
 
-  Result<std::unique_ptr<Store>> try_open(std::shared_ptr<Medium> on) {
+  Result<std::unique_ptr<Store>> try_open(std::shared_ptr<MemMedium> on) {
     auto backend = std::make_unique<MemBackend>(std::move(on), config);
     auto made_lineage = std::make_unique<FixedLineage>();
     lineage = made_lineage.get();
     return core::open_segment_store(options, std::move(backend), policy_factory(),
                                     std::move(made_lineage));
   }
-  std::unique_ptr<Store> open(std::shared_ptr<Medium> on) {
+  std::unique_ptr<Store> open(std::shared_ptr<MemMedium> on) {
     auto store = try_open(std::move(on));
     if (!store) throw std::runtime_error(store.error().message());
     return std::move(*store);
@@ -142,7 +128,7 @@ class CoreTest : public ::testing::Test {
     return try_erase(store, key).value();
   }
 
-  std::shared_ptr<Medium> medium = std::make_shared<Medium>();
+  std::shared_ptr<MemMedium> medium = std::make_shared<MemMedium>();
   MemBackend::Config config;
   Options options;
   FixedLineage* lineage = nullptr;

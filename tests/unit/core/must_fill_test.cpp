@@ -17,7 +17,9 @@ class MustFill : public CoreTest {
     const std::uint64_t random = n * 0x9E3779B97F4A7C15ULL >> 20;
     return n % 5 == 0 ? kLargest - n % 4096 : 1 + random % kLargest;
   }
-  static ObjectKey key_of(std::uint64_t n) { return make_key(n, "tenant" + std::to_string(n % 3)); }
+  static ObjectKey key_of(std::uint64_t n) {
+    return make_key(n, "org/model", "tenant" + std::to_string(n % 3));
+  }
   static void put_some(Store& store, std::uint64_t first, std::uint64_t count) {
     for (std::uint64_t n = first; n < first + count; ++n) {
       ASSERT_EQ(put(store, key_of(n), make_payload(n, size_of(n))), KeyStatus::stored) << n;
@@ -31,10 +33,10 @@ class MustFill : public CoreTest {
     [[nodiscard]] std::size_t all() const { return whole + holes + twice; }
   };
   // How segments with data ended.
-  static Ends ends(Medium& on) {
+  static Ends ends(MemMedium& on) {
     const std::lock_guard guard(on.mutex);
     Ends out;
-    for (const Medium::Sealed& sealed : on.sealed) {
+    for (const MemMedium::Sealed& sealed : on.sealed) {
       if (sealed.use.metadata) continue;
       const auto [least, most] = std::ranges::minmax(sealed.writes);
       ++(most > 1 ? out.twice : least == 0 ? out.holes : out.whole);
@@ -130,7 +132,7 @@ TEST_F(MustFill, SegmentWithAFailedWriteIsNotPadded) {
   EXPECT_EQ(seen.twice, 0U);
   EXPECT_GT(seen.whole, 3U);
   // Not filled either: what lies behind the failed write was never written.
-  const auto lost = std::ranges::find_if(medium->sealed, [](const Medium::Sealed& sealed) {
+  const auto lost = std::ranges::find_if(medium->sealed, [](const MemMedium::Sealed& sealed) {
     return !sealed.use.metadata && std::ranges::count(sealed.writes, 0) > 2;
   });
   EXPECT_NE(lost, medium->sealed.end()) << "only the failed record is a hole: it was padded";

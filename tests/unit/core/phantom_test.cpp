@@ -97,7 +97,7 @@ TEST_F(Phantom, BytesMayBeMixedWithPhantoms) {
 TEST_F(Phantom, BytesSurviveReclaimAmongPhantoms) {
   reinsert_budget = 0.2;
   for (const bool checksum : {true, false}) {
-    medium = std::make_shared<Medium>();
+    medium = std::make_shared<MemMedium>();
     options.checksum = checksum;
     auto store = open();
     const auto bytes = make_payload(1, 30'000);

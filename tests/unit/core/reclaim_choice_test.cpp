@@ -254,7 +254,7 @@ class Budget : public ReclaimChoice {
 
 TEST_F(Budget, WhatIsWrittenBesideObjectsStaysWithinIt) {
   for (const double budget : {0.03, 0.032, 0.1}) {
-    medium = std::make_shared<Medium>();
+    medium = std::make_shared<MemMedium>();
     record_bytes_ = stored_bytes_ = 0;
     reinsert_budget = budget;
     start();
@@ -305,7 +305,7 @@ TEST_F(Budget, LongTailsAreLeftToAFreshUnit) {
   }
   const std::lock_guard guard(medium->mutex);
   std::size_t data = 0, left = 0;
-  for (const Medium::Sealed& sealed : medium->sealed) {
+  for (const MemMedium::Sealed& sealed : medium->sealed) {
     if (sealed.use.metadata) continue;
     ++data;
     const auto never = std::ranges::count(sealed.writes, 0);
@@ -325,7 +325,7 @@ TEST_F(Budget, ShortTailsAreFilled) {
   }
   const std::lock_guard guard(medium->mutex);
   std::size_t data = 0, whole = 0;
-  for (const Medium::Sealed& sealed : medium->sealed) {
+  for (const MemMedium::Sealed& sealed : medium->sealed) {
     if (sealed.use.metadata) continue;
     ++data;
     const auto [least, most] = std::ranges::minmax(sealed.writes);

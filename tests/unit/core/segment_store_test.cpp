@@ -127,20 +127,23 @@ TEST_F(SegmentStore, FailedStoreStaysAwayAfterALaterDelete) {
                : std::error_code{};
   };
   auto store = open();
-  put(*store, make_key(7, "a"), make_payload(7, 5000));  // acknowledged, in the same segment
+  put(*store, make_key(7, "org/model", "a"),
+      make_payload(7, 5000));  // acknowledged, in the same segment
   fail_next = true;
-  ASSERT_EQ(put(*store, make_key(1, "a"), make_payload(1, 5000)), KeyStatus::failed);
-  ASSERT_EQ(put(*store, make_key(1, "a"), make_payload(1, 5000)), KeyStatus::stored);
-  for (std::uint64_t i = 100; i < 120; ++i) put(*store, make_key(i, "a"), make_payload(i, 100000));
-  ASSERT_EQ(erase(*store, make_key(1, "a")), 5000U);
-  for (std::uint64_t i = 100; i < 120; ++i) erase(*store, make_key(i, "a"));
+  ASSERT_EQ(put(*store, make_key(1, "org/model", "a"), make_payload(1, 5000)), KeyStatus::failed);
+  ASSERT_EQ(put(*store, make_key(1, "org/model", "a"), make_payload(1, 5000)), KeyStatus::stored);
+  for (std::uint64_t i = 100; i < 120; ++i)
+    put(*store, make_key(i, "org/model", "a"), make_payload(i, 100000));
+  ASSERT_EQ(erase(*store, make_key(1, "org/model", "a")), 5000U);
+  for (std::uint64_t i = 100; i < 120; ++i) erase(*store, make_key(i, "org/model", "a"));
   // Enough deletes, one by one, for the metadata log to be rewritten without what no longer counts.
-  for (std::uint64_t i = 200; i < 500; ++i) put(*store, make_key(i, "a"), make_payload(i, 10));
-  for (std::uint64_t i = 200; i < 500; ++i) erase(*store, make_key(i, "a"));
+  for (std::uint64_t i = 200; i < 500; ++i)
+    put(*store, make_key(i, "org/model", "a"), make_payload(i, 10));
+  for (std::uint64_t i = 200; i < 500; ++i) erase(*store, make_key(i, "org/model", "a"));
   config.fault = nullptr;
   auto after_crash = open(medium->snapshot());
-  EXPECT_FALSE(present(*after_crash, make_key(1, "a")));
-  EXPECT_EQ(get(*after_crash, make_key(7, "a"), 5000), make_payload(7, 5000));
+  EXPECT_FALSE(present(*after_crash, make_key(1, "org/model", "a")));
+  EXPECT_EQ(get(*after_crash, make_key(7, "org/model", "a"), 5000), make_payload(7, 5000));
 }
 
 // The metadata log goes on in another segment, and the faulty one is the last to be taken again.
@@ -214,7 +217,7 @@ TEST_F(SegmentStore, DeletedObjectsStayAwayWhileTheirSegmentIsTakenAgain) {
   std::vector<ObjectKey> keys;
   const auto payload = make_payload(1, 100);
   for (std::uint64_t i = 0; i < 16; ++i) {
-    keys.push_back(make_key(1000 + i, "tenant" + std::to_string(i)));
+    keys.push_back(make_key(1000 + i, "org/model", "tenant" + std::to_string(i)));
   }
   for (const ObjectKey& key : keys) {
     const PutItem item{key.ref(), payload, std::nullopt, {}};
@@ -398,7 +401,7 @@ TEST_F(SegmentStore, OpenPromptsAreReclaimedWhenTheyHoldEverything) {
 TEST_F(SegmentStore, ListGivesEveryKeyOnce) {
   auto store = open();
   for (std::uint64_t i = 0; i < 50; ++i) {
-    put(*store, make_key(i, i % 2 == 0 ? "a" : "b"), make_payload(i, 100));
+    put(*store, make_key(i, "org/model", i % 2 == 0 ? "a" : "b"), make_payload(i, 100));
   }
   std::set<std::pair<std::vector<std::byte>, std::string>> seen;
   std::string cursor;

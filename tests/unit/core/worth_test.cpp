@@ -63,7 +63,7 @@ class WorthTest : public ::testing::Test {
   }
 
   Options options_;
-  MemBackend backend_{std::make_shared<Medium>(), {}};
+  MemBackend backend_{std::make_shared<MemMedium>(), {}};
   NumberedLineage lineage_;
   std::uint64_t count_ = 0;
   std::optional<Context> context;

@@ -21,7 +21,7 @@ using ftl::Ftl;
 using ftl::FtlParameters;
 using ftl::Isolation;
 
-constexpr std::uint64_t kUnit = 64 * kKiB;
+constexpr std::uint64_t kMapped = 64 * kKiB;
 constexpr std::uint32_t kPerRu = 128;
 constexpr std::uint32_t kRus = kSlow ? 8192 : 16384;  // for data
 
@@ -60,13 +60,13 @@ using Load = std::function<Pick(Random&)>;
 FtlParameters drive(double spare_percent, Collection collection, std::uint32_t handles = 1,
                     Isolation isolation = Isolation::initial) {
   const double units = kRus * kPerRu / (1 + spare_percent / 100);
-  return {.capacity_bytes = static_cast<std::uint64_t>(units) * kUnit,
+  return {.capacity_bytes = static_cast<std::uint64_t>(units) * kMapped,
           .spare_percent = spare_percent,
-          .unit_bytes = kPerRu * kUnit,
+          .unit_bytes = kPerRu * kMapped,
           .handles = handles,
           .isolation = isolation,
           .collection = collection,
-          .map_bytes = kUnit};
+          .map_bytes = kMapped};
 }
 
 double measure(Ftl& ftl, const Load& load, double warm_up = 5, double window = 2) {
@@ -216,8 +216,8 @@ class AgainstReference : public ::testing::TestWithParam<Comparison> {
                             static_cast<std::uint32_t>(c.handles),
                             c.persistent ? Isolation::persistent : Isolation::initial);
     units_ = static_cast<int>(kSmallRus * kSmallPerRu / (1 + c.spare_percent / 100));
-    p.capacity_bytes = static_cast<std::uint64_t>(units_) * kUnit;
-    p.unit_bytes = kSmallPerRu * kUnit;
+    p.capacity_bytes = static_cast<std::uint64_t>(units_) * kMapped;
+    p.unit_bytes = kSmallPerRu * kMapped;
     ftl_.emplace(need(Ftl::make(p)));
     reference_.emplace(ReferenceParameters{.units = units_,
                                            .per_ru = kSmallPerRu,
@@ -235,10 +235,10 @@ class AgainstReference : public ::testing::TestWithParam<Comparison> {
     EXPECT_EQ(counters.copied_units, static_cast<std::uint64_t>(reference_->copied()));
     EXPECT_EQ(counters.erases, static_cast<std::uint64_t>(reference_->erases()));
     EXPECT_EQ(counters.media_bytes,
-              static_cast<std::uint64_t>(reference_->written() + reference_->copied()) * kUnit);
+              static_cast<std::uint64_t>(reference_->written() + reference_->copied()) * kMapped);
     for (int handle = 0; handle < GetParam().handles; ++handle) {
       EXPECT_EQ(ftl_->available_bytes(static_cast<std::uint32_t>(handle)),
-                static_cast<std::uint64_t>(reference_->available(handle)) * kUnit);
+                static_cast<std::uint64_t>(reference_->available(handle)) * kMapped);
     }
     EXPECT_NO_THROW(ftl_->check());
   }
@@ -273,7 +273,7 @@ TEST_P(AgainstReference, AnyCommandsCountTheSame) {
     const std::uint32_t first = random.below(units - length);
     const std::uint32_t what = random.below(1000);
     if (what < 8) {
-      ftl_->deallocate(first * kUnit, length * kUnit);
+      ftl_->deallocate(first * kMapped, length * kMapped);
       for (std::uint32_t unit = first; unit < first + length; ++unit) {
         reference_->deallocate(static_cast<int>(unit));
       }

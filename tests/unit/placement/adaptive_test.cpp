@@ -89,7 +89,7 @@ TEST(Grouping, IsAsGoodAsTheBestOfAllWaysToCut) {
 
 // --------------------------------------------------------------------------------- AdaptiveGroups
 
-constexpr int kWindow = 4096;  // objects between two looks
+constexpr int kLook = 4096;  // objects between two looks
 
 struct Load {
   std::uint64_t bucket;
@@ -121,26 +121,26 @@ TEST(AdaptiveGroups, NothingLearntIsTheLastHandle) {
 TEST(AdaptiveGroups, MovesOnlyWhenBetterTwiceInARow) {
   AdaptiveGroups groups(4);
   EXPECT_TRUE(feed(groups, kShortAndLong, 2)) << "new buckets are remembered";
-  EXPECT_FALSE(feed(groups, kShortAndLong, kWindow - 2)) << "once";
+  EXPECT_FALSE(feed(groups, kShortAndLong, kLook - 2)) << "once";
   EXPECT_EQ(handle_of(groups, {1, 0.05}), 3U);
-  EXPECT_TRUE(feed(groups, kShortAndLong, kWindow)) << "twice";
+  EXPECT_TRUE(feed(groups, kShortAndLong, kLook)) << "twice";
   EXPECT_EQ(handle_of(groups, {1, 0.05}), 2U);
   EXPECT_EQ(handle_of(groups, {2, 3.0}), 3U);
-  EXPECT_FALSE(feed(groups, kShortAndLong, 10 * kWindow)) << "and stays";
+  EXPECT_FALSE(feed(groups, kShortAndLong, 10 * kLook)) << "and stays";
 }
 
 TEST(AdaptiveGroups, LikeLivesStayTogether) {
   AdaptiveGroups groups(4);
   const std::vector<Load> alike = {{1, 0.5}, {2, 0.51}, {3, 0.52}};
   (void)feed(groups, alike, 3);
-  EXPECT_FALSE(feed(groups, alike, 20 * kWindow));
+  EXPECT_FALSE(feed(groups, alike, 20 * kLook));
   for (const Load& load : alike) EXPECT_EQ(handle_of(groups, load), 3U);
 }
 
 TEST(AdaptiveGroups, ShorterLivesHaveLowerHandles) {
   AdaptiveGroups groups(3);
   const std::vector<Load> loads = {{9, 2.0}, {4, 0.3}, {7, 0.03}, {5, 0.033}, {1, 1.9}};
-  (void)feed(groups, loads, 4 * kWindow);
+  (void)feed(groups, loads, 4 * kLook);
   EXPECT_EQ(handle_of(groups, {7, 0.03}), handle_of(groups, {5, 0.033}));
   EXPECT_EQ(handle_of(groups, {9, 2.0}), handle_of(groups, {1, 1.9}));
   EXPECT_LT(handle_of(groups, {7, 0.03}), handle_of(groups, {4, 0.3}));
@@ -149,24 +149,24 @@ TEST(AdaptiveGroups, ShorterLivesHaveLowerHandles) {
 
 TEST(AdaptiveGroups, NewcomerGoesWhereLivesAreAlike) {
   AdaptiveGroups groups(4);
-  (void)feed(groups, kShortAndLong, 2 * kWindow);
+  (void)feed(groups, kShortAndLong, 2 * kLook);
   EXPECT_EQ(handle_of(groups, {77, 0.06}), 2U);
   EXPECT_EQ(handle_of(groups, {78, 2.0}), 3U);
 }
 
 TEST(AdaptiveGroups, FollowsALoadThatChanges) {
   AdaptiveGroups groups(2);
-  (void)feed(groups, {{1, 0.05}, {2, 3.0}, {3, 3.0}}, 4 * kWindow);
+  (void)feed(groups, {{1, 0.05}, {2, 3.0}, {3, 3.0}}, 4 * kLook);
   ASSERT_NE(handle_of(groups, {1, 0.05}), handle_of(groups, {2, 3.0}));
   ASSERT_EQ(handle_of(groups, {2, 3.0}), handle_of(groups, {3, 3.0}));
-  (void)feed(groups, {{1, 0.05}, {2, 0.05}, {3, 3.0}}, 30 * kWindow);
+  (void)feed(groups, {{1, 0.05}, {2, 0.05}, {3, 3.0}}, 30 * kLook);
   EXPECT_EQ(handle_of(groups, {1, 0.05}), handle_of(groups, {2, 0.05}));
   EXPECT_NE(handle_of(groups, {2, 0.05}), handle_of(groups, {3, 3.0}));
 }
 
 TEST(AdaptiveGroups, RemembersOverARestart) {
   AdaptiveGroups before(4);
-  (void)feed(before, kShortAndLong, 3 * kWindow);
+  (void)feed(before, kShortAndLong, 3 * kLook);
   AdaptiveGroups after(4);
   for (const auto& [bucket, handle] : before.entries()) after.remember(bucket, handle);
   EXPECT_EQ(after.entries(), before.entries());
@@ -204,7 +204,7 @@ TEST(ShippedAdaptive, SeparatesKindsAndKeepsThatOverARestart) {
   ASSERT_NE(ReuseModel::kind_of(last.prompt.reuse_class),
             ReuseModel::kind_of(inner.prompt.reuse_class));
   const std::uint64_t version = (*policy)->state_version();
-  for (int i = 0; i < 2 * kWindow; ++i) {
+  for (int i = 0; i < 2 * kLook; ++i) {
     (void)(*policy)->place(last);
     (void)(*policy)->place(inner);
   }

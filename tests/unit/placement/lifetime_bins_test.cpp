@@ -13,11 +13,11 @@
 namespace fdpstore::placement {
 namespace {
 
-constexpr int kWindow = 4096;  // chances after which bins are learnt anew
+constexpr int kLearnt = 4096;  // chances after which bins are learnt anew
 
 // Feeds whole windows of these chances, in turn.
 void feed(LifetimeBins& bins, const std::vector<double>& chances, int windows = 1) {
-  for (int i = 0; i < windows * kWindow; ++i) {
+  for (int i = 0; i < windows * kLearnt; ++i) {
     (void)bins.bin_of(chances[static_cast<std::size_t>(i) % chances.size()]);
   }
 }
@@ -127,7 +127,7 @@ std::uint32_t handle_of(Policy& policy, double chance) {
 TEST(LifetimeSpread, HandlesRiseWithTheChance) {
   auto policy = parsed(kTwoStreams, 4);
   EXPECT_EQ(handle_of(*policy, 0.01), 2U) << "nothing learnt: the last of them";
-  for (int i = 0; i < kWindow; ++i) (void)handle_of(*policy, i % 3 == 0 ? 0.01 : 0.3 * (i % 3));
+  for (int i = 0; i < kLearnt; ++i) (void)handle_of(*policy, i % 3 == 0 ? 0.01 : 0.3 * (i % 3));
   EXPECT_EQ(handle_of(*policy, 0.01), 0U);
   EXPECT_EQ(handle_of(*policy, 0.3), 1U);
   EXPECT_EQ(handle_of(*policy, 0.6), 2U);
@@ -150,7 +150,7 @@ TEST(LifetimeSpread, SurvivorsGoToTheLastHandle) {
 TEST(LifetimeSpread, OneHandleTakesAll) {
   auto policy =
       parsed("stream.data.handles = 0-3\nstream.data.spread = lifetime\nrule = * -> data\n", 1);
-  for (int i = 0; i < 2 * kWindow; ++i) ASSERT_EQ(handle_of(*policy, i % 10 / 10.0), 0U);
+  for (int i = 0; i < 2 * kLearnt; ++i) ASSERT_EQ(handle_of(*policy, i % 10 / 10.0), 0U);
   EXPECT_EQ(policy->streams().at(policy->survivors().value).handle, 0U);
 }
 
@@ -163,9 +163,9 @@ TEST(ShippedLifetime, UsesFourHandlesAndKeepsMetadataApart) {
   EXPECT_GT(policy.reinsert_budget(), 0);
   EXPECT_LT(policy.reinsert_budget(), 0.03) << "1.03 in all is promised";
   std::set<std::uint32_t> used;
-  for (int i = 0; i < 2 * kWindow; ++i) {
+  for (int i = 0; i < 2 * kLearnt; ++i) {
     const std::uint32_t handle = handle_of(policy, (i % 4 + 0.1) / 4);
-    if (i >= kWindow) used.insert(handle);
+    if (i >= kLearnt) used.insert(handle);
   }
   EXPECT_EQ(used, (std::set<std::uint32_t>{0, 1, 2, 3}));
   EXPECT_EQ(policy.streams().at(policy.survivors().value).handle, 3U);

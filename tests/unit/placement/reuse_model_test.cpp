@@ -12,17 +12,17 @@ namespace fdpstore::placement {
 namespace {
 
 constexpr double kStart = 0.3;  // what is said of a class before anything has been seen
-constexpr std::uint64_t kChain = 7;
+constexpr std::uint64_t kTalk = 7;
 
 ReuseModel::Place place(std::size_t index, std::size_t known, std::size_t keys,
-                        std::uint64_t chain = kChain) {
+                        std::uint64_t chain = kTalk) {
   return {.chain = chain, .index = index, .known = known, .keys = keys};
 }
 
 // Looks up chains in a model, as the tracker does; keys are numbers.
 class Talker {
  public:
-  explicit Talker(ReuseModel& model, std::uint64_t chain = kChain) : model_(model), chain_(chain) {}
+  explicit Talker(ReuseModel& model, std::uint64_t chain = kTalk) : model_(model), chain_(chain) {}
 
   // `known` keys from the front were there; their classes are those of their first lookup.
   void look_up(const std::vector<std::uint64_t>& keys, std::size_t known,
@@ -41,7 +41,7 @@ class Talker {
 
 // Conversations of several turns: each turn ends in a chunk that is cut off differently the next
 // time, so the last key of a lookup is never seen again, and all others are.
-void converse(ReuseModel& model, int conversations, std::uint64_t chain = kChain) {
+void converse(ReuseModel& model, int conversations, std::uint64_t chain = kTalk) {
   Talker talker(model, chain);
   std::uint64_t next = chain << 40;
   std::vector<std::vector<std::uint64_t>> open(64);

@@ -36,7 +36,7 @@ std::unique_ptr<Policy> load(std::string_view name, std::uint32_t handles = 8) {
   return std::move(*policy);
 }
 
-const StreamSpec& placed(Policy& policy, const ObjectFacts& facts) {
+const StreamSpec& stream_for(Policy& policy, const ObjectFacts& facts) {
   return policy.streams().at(policy.place(facts).value);
 }
 
@@ -127,31 +127,34 @@ TEST(ShippedPolicies, MixedAndSeparatedDifferInTheMetadata) {
 TEST(ShippedPolicies, PerRankFollowsTheRankInOrder) {
   auto policy = load("per-rank", 4);
   for (std::uint32_t rank = 0; rank < 8; ++rank) {
-    EXPECT_EQ(placed(*policy, with_rank(rank)).handle, rank % 4);
+    EXPECT_EQ(stream_for(*policy, with_rank(rank)).handle, rank % 4);
   }
 }
 
 TEST(ShippedPolicies, TenantsGetHandlesOfTheirOwn) {
   auto policy = load("tenant", 4);
-  EXPECT_NE(placed(*policy, with_salt("a:x")).handle, placed(*policy, with_salt("b:x")).handle);
+  EXPECT_NE(stream_for(*policy, with_salt("a:x")).handle,
+            stream_for(*policy, with_salt("b:x")).handle);
   auto pairs = load("tenant-rank", 4);
   ObjectFacts facts = with_rank(0);
   facts.key.cache_salt = "a";
-  const std::uint32_t first = placed(*pairs, facts).handle;
+  const std::uint32_t first = stream_for(*pairs, facts).handle;
   facts.explicit_rank = 1;
-  EXPECT_NE(placed(*pairs, facts).handle, first);
+  EXPECT_NE(stream_for(*pairs, facts).handle, first);
 }
 
 TEST(ShippedPolicies, PerPromptSetsSharedPrefixesApart) {
   auto policy = load("per-prompt", 6);
   EXPECT_EQ(
-      placed(*policy, with_prompt({.prompt = {9}, .position = 0, .seen_in = 2, .turn = 1})).name,
+      stream_for(*policy, with_prompt({.prompt = {9}, .position = 0, .seen_in = 2, .turn = 1}))
+          .name,
       "shared");
-  EXPECT_EQ(placed(*policy, object()).name, "unseen");
+  EXPECT_EQ(stream_for(*policy, object()).name, "unseen");
   std::set<std::uint32_t> used;
   for (std::uint32_t prompt = 1; prompt < 40; ++prompt) {
     used.insert(
-        placed(*policy, with_prompt({.prompt = {prompt}, .position = 1, .seen_in = 1, .turn = 1}))
+        stream_for(*policy,
+                   with_prompt({.prompt = {prompt}, .position = 1, .seen_in = 1, .turn = 1}))
             .handle);
   }
   EXPECT_EQ(used, (std::set<std::uint32_t>{2, 3, 4, 5}));
@@ -159,13 +162,13 @@ TEST(ShippedPolicies, PerPromptSetsSharedPrefixesApart) {
 
 TEST(ShippedPolicies, RoundRobinUsesEveryHandle) {
   auto policy = load("round-robin", 4);
-  for (std::uint32_t i = 0; i < 8; ++i) EXPECT_EQ(placed(*policy, object()).handle, i % 4);
+  for (std::uint32_t i = 0; i < 8; ++i) EXPECT_EQ(stream_for(*policy, object()).handle, i % 4);
 }
 
 TEST(ShippedPolicies, StorageClassesFollowTheCallerThenTheRules) {
   auto policy = load("storage-class");
   const auto stream_of = [&](const ObjectFacts& facts) {
-    const std::string& name = placed(*policy, facts).name;
+    const std::string& name = stream_for(*policy, facts).name;
     return name.substr(0, name.find('.'));
   };
   EXPECT_EQ(stream_of(asking_for("hot_churn")), "churn");

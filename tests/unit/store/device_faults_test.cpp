@@ -78,7 +78,7 @@ TEST_F(DeviceFaults, FailedWriteFailsItsStoreAloneWhateverThePart) {
   for (const Fault& fault : faults()) {
     for (int part = 1; part <= 3; ++part) {
       SCOPED_TRACE(fmt::format("{}, part {}", fault.code.message(), part));
-      medium = std::make_shared<Medium>();
+      medium = std::make_shared<MemMedium>();
       auto store = open();
       ASSERT_EQ(put(*store, make_key(1), make_payload(1, kObjectBytes)), KeyStatus::stored);
       fail_write(part, fault.code);

@@ -6,17 +6,10 @@
 #include <gtest/gtest.h>
 
 #include "fdpstore/options.hpp"
+#include "unit/store/option_errors.hpp"
 
 namespace fdpstore {
 namespace {
-
-std::string error_of(const std::string& json) {
-  const auto parsed = parse_options(json);
-  EXPECT_FALSE(parsed) << json << " was accepted";
-  if (parsed) return "";
-  EXPECT_EQ(parsed.error().code, Errc::invalid_option) << parsed.error().message();
-  return parsed.error().message();
-}
 
 std::string on_device(std::string_view rest) {
   return fmt::format(R"({{"device_path": "/dev/ng0n1"{}{}}})", rest.empty() ? "" : ", ", rest);

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "store/option_rows.hpp"
+#include "unit/store/option_errors.hpp"
 
 namespace fdpstore {
 namespace {
@@ -29,14 +30,6 @@ std::string with(std::string_view name, std::string_view json_value) {
           : (device ? R"("device_path": "/dev/ng0n1", )" : R"("base_path": "/data", )");
   return fmt::format(R"({{{}{}"{}": {}}})", base, found == around.end() ? "" : found->second, name,
                      json_value);
-}
-
-std::string error_of(const std::string& json) {
-  const auto parsed = parse_options(json);
-  EXPECT_FALSE(parsed) << json << " was accepted";
-  if (parsed) return "";
-  EXPECT_EQ(parsed.error().code, Errc::invalid_option) << parsed.error().message();
-  return parsed.error().message();
 }
 
 struct Sample {

@@ -17,7 +17,7 @@ Result<Trace> read_back(const std::string& bytes) {
   return read_lct(file, "t.lct", bytes.size(), {});
 }
 
-std::string header() {
+std::string written_header() {
   return lct_header(1e9, {{"recorded_by", "test"}});
 }
 
@@ -29,7 +29,7 @@ TEST(WriteLct, CallsAreReadBack) {
   }
   const auto refs = test::refs(keys);
   const std::vector<std::uint64_t> sizes(20, std::uint64_t{5} << 30);
-  std::string bytes = header();
+  std::string bytes = written_header();
   bytes += lct_record(0.5, 1e9, LctCall::store, refs, sizes);
   bytes += lct_record(1.5, 1e9, LctCall::lookup, refs, {});
   bytes += lct_record(2, 1e9, LctCall::load, std::span(refs).first(3), std::span(sizes).first(3));
@@ -58,8 +58,9 @@ TEST(WriteLct, CallsAreReadBack) {
 TEST(WriteLct, ManyKeysAndLongNamesFit) {
   std::vector<ObjectKey> keys = test::make_keys(0, 70'000);
   for (ObjectKey& key : keys) key.model_name = std::string(300, 'm');
-  const auto trace = read_back(header() + lct_record(0, 0, LctCall::store, test::refs(keys),
-                                                     std::vector<std::uint64_t>(keys.size(), 100)));
+  const auto trace =
+      read_back(written_header() + lct_record(0, 0, LctCall::store, test::refs(keys),
+                                              std::vector<std::uint64_t>(keys.size(), 100)));
   ASSERT_TRUE(trace) << trace.error().message();
   EXPECT_EQ(trace->keys.size(), 70'000U);
   EXPECT_EQ(trace->scopes.at(0).model_name, std::string(300, 'm'));
@@ -69,7 +70,7 @@ TEST(WriteLct, GapsAreNoted) {
   const auto keys = test::make_keys(0, 2);
   const std::vector<std::uint64_t> sizes{10, 10};
   const auto trace =
-      read_back(header() + lct_record(0, 0, LctCall::store, test::refs(keys), sizes) +
+      read_back(written_header() + lct_record(0, 0, LctCall::store, test::refs(keys), sizes) +
                 lct_gap(1, 1, 300) + lct_gap(2, 1, 41));
   ASSERT_TRUE(trace) << trace.error().message();
   ASSERT_EQ(trace->notes.size(), 1U);
