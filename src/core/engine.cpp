@@ -391,9 +391,9 @@ void Engine::handle_erase(EraseWork& work) {
   meta_->write_tombstones([this, sizes = std::move(sizes),
                            promise = std::move(work.promise)](std::error_code error) mutable {
     if (error) {
-      promise.set_value(fail(Error{error, fmt::format("{}: deletes could not be recorded; they "
-                                                      "may come back after a restart",
-                                                      backend_->describe())}));
+      promise.set_value(fail(Error{error, fmt::format("{}: deletes could not be recorded ({}); "
+                                                      "they may come back after a restart",
+                                                      backend_->describe(), error.message())}));
     } else {
       promise.set_value(std::move(sizes));
     }

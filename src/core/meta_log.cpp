@@ -55,7 +55,8 @@ void MetaLog::append_once(format::RecordKind kind, std::vector<std::byte> payloa
   };
   const auto resumed = [&] { return current_ != nullptr && Writer::resume(*current_) && fits(); };
   // Without room nothing can be freed: rather behind the place that failed than not at all.
-  if (!fits() && !make_room() && !resumed()) {
+  const bool room = snapshot_owed_ ? make_room() : fits() || make_room() || resumed();
+  if (!room) {
     done(context_.write_error ? context_.write_error : make_error_code(Errc::no_space));
     return;
   }
@@ -94,6 +95,7 @@ bool MetaLog::make_room() {
   retiring->segments = std::exchange(owed_, {});
   if (current_ != nullptr) retiring->segments.push_back(current_);
   current_ = *opened;
+  retiring->was_owed = std::exchange(snapshot_owed_, false);
   write_snapshot(retiring);
   return true;
 }
@@ -217,6 +219,7 @@ bool MetaLog::step(const std::shared_ptr<Retiring>& retiring) {
   if (retiring->failed) {
     context_.unhealthy(context_.backend.describe() + ": the metadata log could not be rewritten");
     owed_.insert(owed_.end(), retiring->segments.begin(), retiring->segments.end());
+    snapshot_owed_ = snapshot_owed_ || retiring->was_owed;
     return true;
   }
   if (!retiring->recorded) {

@@ -45,6 +45,9 @@ class MetaLog {
   void write_tombstones(Done done);
   // Records that this life of the segment is over.
   void write_freed(Segment& segment, Done done);
+  // A segment is free that no record tells of, for want of room: nothing more is written before the
+  // next snapshot, which does.
+  void owe_snapshot() { snapshot_owed_ = true; }
   void write_state(std::string state, Done done);
   void write_footers(const std::vector<format::SegmentFooter>& footers, Done done);
   void set_state(std::string state) { state_ = std::move(state); }  // found at start-up
@@ -63,6 +66,7 @@ class MetaLog {
     std::size_t snapshot_writes = 0;  // not yet done
     bool failed = false;
     bool recorded = false;
+    bool was_owed = false;
   };
 
   void append(format::RecordKind kind, std::vector<std::byte> payload, Done done);
@@ -84,6 +88,7 @@ class MetaLog {
   std::vector<Segment*> owed_;  // hold what a failed snapshot lacks: to be retired with the next
   double tried_s_ = -std::numeric_limits<double>::infinity();  // to retire those owed
   bool in_snapshot_ = false;
+  bool snapshot_owed_ = false;
 };
 
 }  // namespace fdpstore::core

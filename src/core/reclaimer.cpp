@@ -59,6 +59,8 @@ bool Reclaimer::wanted(bool stores_wait) const {
   if (context_.segments.over_budget() || meta_.pressed()) return freeing_ == 0;
   // What is being freed comes back by itself, however slow the device is.
   const std::uint64_t free = context_.segments.available_segments() + freeing_;
+  // Nothing is left for the metadata log: that a segment was freed was lost with the power.
+  if (free == 0) return true;
   if (stores_wait) return free <= 2;
   // Ahead of need, where one segment more is a small part of all.
   return context_.segments.total_segments() >= kAheadSegments && free <= 3;
@@ -95,7 +97,7 @@ void Reclaimer::step(bool stores_wait) {
 Segment* Reclaimer::next_victim(bool stores_wait) {
   if (Segment* first = context_.segments.next_rewrite(); first != nullptr && !rewrite_blocked_) {
     if (first->state == SegmentState::open && !first->use.metadata) writer_.seal(*first);
-    return first->state == SegmentState::sealed ? first : nullptr;
+    if (first->state == SegmentState::sealed) return first;
   }
   for (std::size_t left = queue_.size(); left > 0; --left) {
     const SegmentId id = queue_.front();
@@ -240,7 +242,7 @@ void Reclaimer::work() {
   job.blocked = false;
   while (!job.survivors.empty() && moving_ < kMaxMovesInFlight && !job.blocked) move_next();
   if (!job.survivors.empty() || moving_ != 0) return;
-  if (job.given_up) {
+  if (job.given_up && job.victim->live_objects != 0) {
     job.victim->state = SegmentState::sealed;
     rewrite_blocked_ = job.victim->rewrite;  // until another one has been freed
     stuck_ = true;
@@ -390,17 +392,22 @@ void Reclaimer::record_freed() {
   job_.reset();
   ++freeing_;
   meta_.write_freed(victim, [this, &victim](std::error_code error) {
-    if (error) {
-      // Still there for start-up; as nothing in it is live, it is tried again later.
+    // Where the log is full, this segment may be what it goes on in.
+    const bool unrecorded = error && context_.segments.available_segments() == 0;
+    if (unrecorded) {
+      meta_.owe_snapshot();
+    } else if (error) {
+      // Still there for start-up: it is tried again.
       --freeing_;
       victim.state = SegmentState::sealed;
-      context_.segments.mark_for_rewrite(victim);
+      queue_.push_back(victim.id);
       context_.unhealthy(context_.backend.describe() +
                          ": a freed segment could not be recorded: " + error.message());
       return;
     }
-    const bool release =
-        !context_.backend.capabilities().fixed_size_segments || context_.segments.over_budget();
+    // One without a record stays, so that it is written over.
+    const bool release = !unrecorded && (!context_.backend.capabilities().fixed_size_segments ||
+                                         context_.segments.over_budget());
     context_.io.free(victim.id, release, [this, &victim, release](std::error_code failed) {
       --freeing_;
       rewrite_blocked_ = false;

@@ -75,7 +75,7 @@ class Reclaimer {
   // Bytes that may be written beside the objects' own records, and what it was worked out from.
   double credit_ = 0, stored_before_ = 0, beside_before_ = 0;
   bool stuck_ = false;
-  bool rewrite_blocked_ = false;  // the one to be rewritten first has locked objects, and no room
+  bool rewrite_blocked_ = false;  // the one to be rewritten first cannot be for now
   bool stopping_ = false;
 };
 

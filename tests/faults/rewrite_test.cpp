@@ -1,0 +1,168 @@
+// Segments that are to be rewritten, since not all of them reached the device, while the device
+// goes on failing.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <set>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "unit/core/core_test.hpp"
+
+namespace fdpstore::test {
+namespace {
+
+using std::chrono::milliseconds;
+
+class Rewrite : public CoreTest {
+ protected:
+  static constexpr std::uint64_t kObjects = 30;
+  static constexpr std::size_t kBytes = 10000;
+
+  // A store of so many objects, from key 1000 on, and kObjects in a segment that comes to be sealed
+  // without a summary.
+  std::unique_ptr<Store> with_broken_segment(std::uint64_t before = 0) {
+    config.fault = [this](const IoRequest& request) -> std::error_code {
+      if (request.op == IoOp::write && (failing_ || request.segment.value == broken_)) {
+        return std::make_error_code(std::errc::io_error);
+      }
+      if (request.op != IoOp::read || request.segment.value != broken_) return {};
+      if (!unreadable_) return {};
+      ++failed_reads_;
+      return std::make_error_code(std::errc::timed_out);
+    };
+    config.hold = [this](const IoRequest& request) {
+      const bool held = request.op == IoOp::read && request.segment.value == broken_ &&
+                        failed_reads_ >= hold_after_;
+      if (held) holding_ = true;
+      return held;
+    };
+    auto store = open();
+    for (std::uint64_t n = 0; n < before; ++n) {
+      EXPECT_EQ(put(*store, make_key(1000 + n), make_payload(n, kBytes)), KeyStatus::stored);
+    }
+    for (std::uint64_t n = 0; n < kObjects; ++n) {
+      EXPECT_EQ(put(*store, make_key(n), make_payload(n, kBytes)), KeyStatus::stored);
+    }
+    for (const SegmentUsage& one : store->status().segments) {
+      if (one.state == "open" && one.objects != 0) broken_ = one.id;
+    }
+    EXPECT_EQ(put(*store, make_key(kObjects), make_payload(kObjects, kBytes)), KeyStatus::failed);
+    return store;
+  }
+  static std::string state(Store& store, std::uint32_t id) {
+    for (const SegmentUsage& one : store.status().segments) {
+      if (one.id == id) return one.state;
+    }
+    return "absent";
+  }
+  template <class Condition>
+  static bool soon(const Condition& condition) {
+    for (int i = 0; i < 1000 && !condition(); ++i) std::this_thread::sleep_for(milliseconds(5));
+    return condition();
+  }
+
+  std::atomic<std::uint32_t> broken_{UINT32_MAX};
+  std::atomic<bool> unreadable_{true}, holding_{false}, failing_{false};
+  std::atomic<int> failed_reads_{0}, hold_after_{INT32_MAX};
+};
+
+// It was sealed again with nothing in it, and nothing looked at it any more: its space was lost
+// until the next start.
+TEST_F(Rewrite, IsFreedWhenItsObjectsWereErasedWhileTheyCouldNotBeMoved) {
+  hold_after_ = 13;  // four more end the attempt
+  const auto store = with_broken_segment();
+  ASSERT_TRUE(soon([&] { return holding_.load(); }));
+  for (std::uint64_t n = 0; n < kObjects; ++n) EXPECT_TRUE(erase(*store, make_key(n))) << n;
+  hold_after_ = INT32_MAX;
+  EXPECT_TRUE(soon([&] { return state(*store, broken_) == "free"; })) << state(*store, broken_);
+  EXPECT_GE(failed_reads_, 17);
+}
+
+// An empty segment whose record could not be written waited behind it, as if it held something.
+TEST_F(Rewrite, OthersAreFreedWhileItCannotBeRewritten) {
+  constexpr std::uint64_t kBefore = 2 * (1U << 20) / kBytes;
+  const auto store = with_broken_segment(kBefore);
+  ASSERT_TRUE(soon([&] { return failed_reads_ >= 17; }));
+  std::vector<std::uint32_t> others;
+  for (const SegmentUsage& one : store->status().segments) {
+    if (one.state == "sealed" && one.id != broken_) others.push_back(one.id);
+  }
+  ASSERT_FALSE(others.empty());
+  failing_ = true;
+  for (std::uint64_t n = 0; n < kBefore; ++n) (void)try_erase(*store, make_key(1000 + n));
+  failing_ = false;
+  for (const std::uint32_t id : others) {
+    // Or it is used anew already, for the metadata log.
+    EXPECT_TRUE(soon([&] { return state(*store, id) == "free" || state(*store, id) == "open"; }))
+        << state(*store, id);
+  }
+  unreadable_ = false;
+}
+
+// Power was lost before it was saved that a segment had been freed: no free one is left, which the
+// metadata log would need to go on. All deletes failed from then on, and nothing was ever freed.
+TEST_F(Rewrite, AStoreWhoseLastFreeSegmentWasLostGoesOn) {
+  options.segment_bytes = 128U << 10;
+  options.max_object_bytes = 16U << 10;
+  options.capacity_bytes = (1U << 20) + 7 * options.segment_bytes;
+  reinsert_budget = 0;
+  std::shared_ptr<MemMedium> image, older;
+  std::uint64_t count = 0;
+  std::uint32_t log = 0;
+  {
+    const auto store = open();
+    const auto log_of = [](const StoreStatus& status) {
+      for (const SegmentUsage& one : status.segments) {
+        if (one.stream == "metadata" && one.state == "open") return one.id;
+      }
+      return UINT32_MAX;
+    };
+    StoreStatus before, after;
+    // Until a put reclaims the last free one but for one that was never used.
+    while (after.segments.size() < 6 || log_of(before) != log_of(after) ||
+           before.info.reclaimed_objects == after.info.reclaimed_objects) {
+      older = medium->snapshot();
+      before = store->status();
+      ASSERT_EQ(put(*store, make_key(count), make_payload(count, kBytes)), KeyStatus::stored);
+      ++count;
+      after = store->status();
+    }
+    log = log_of(after);
+    image = medium->snapshot();
+  }
+  image->segments[log] = older->segments[log];      // as the flush before had left it
+  options.capacity_bytes -= options.segment_bytes;  // which is taken away
+  // What is more, this log takes no writes any more.
+  config.fault = [log](const IoRequest& request) {
+    return request.op == IoOp::write && request.segment.value == log
+               ? std::make_error_code(std::errc::io_error)
+               : std::error_code{};
+  };
+  std::set<std::uint64_t> erased;
+  {
+    const auto store = open(image);
+    const auto free_segments = [&] {
+      const auto segments = store->status().segments;
+      return std::ranges::count(segments, "free", &SegmentUsage::state);
+    };
+    const std::uint64_t objects = store->status().info.live_objects;
+    EXPECT_TRUE(soon([&] { return free_segments() != 0; }));
+    for (std::uint64_t n = 0; n < count; n += 2) {
+      const auto done = try_erase(*store, make_key(n));
+      ASSERT_TRUE(done) << n << ": " << done.error().message();
+      if (*done) erased.insert(n);
+    }
+    EXPECT_GE(erased.size(), objects / 4);
+    EXPECT_EQ(put(*store, make_key(1000), make_payload(1000, kBytes)), KeyStatus::stored);
+    for (const std::uint64_t n : erased) EXPECT_FALSE(present(*store, make_key(n))) << n;
+    EXPECT_TRUE(store->close());
+  }
+  const auto store = open(image);
+  EXPECT_EQ(get(*store, make_key(1000), kBytes), make_payload(1000, kBytes));
+  for (const std::uint64_t n : erased) EXPECT_FALSE(present(*store, make_key(n))) << n;
+}
+
+}  // namespace
+}  // namespace fdpstore::test
