@@ -7,6 +7,7 @@ BUILD_DIR="$ROOT/build"
 LOG_DIR="$BUILD_DIR/logs"
 VENV="$BUILD_DIR/venv"
 JOBS="${FDPSTORE_JOBS:-$(nproc)}"
+export CCACHE_BASEDIR="$ROOT" # what one build directory compiled serves another of the same flags
 
 readonly BUILD_PACKAGES=(
   g++ cmake ninja-build pkg-config ccache

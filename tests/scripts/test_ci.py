@@ -114,6 +114,35 @@ def test_skipped_are_counted_on_the_line_before():
     ]
 
 
+ASIDE = """
+    . <(sed -n '/^report_stage() /,/^}}/p; /^start_aside() /,/^}}/p; /^finish_aside() /,/^}}/p' \
+        {root}/run-tests)
+    elapsed() {{ echo "$1 s"; }}
+    count_stage() {{ echo "$1 $2 $3"; }}
+    stage_good() {{ echo fine; }}
+    stage_bad() {{ false; echo "not reached"; }}
+    LOG_DIR={logs} lane=
+    start_aside good bad
+    {then}"""
+
+
+def test_stages_aside_are_counted_when_they_end(tmp_path):
+    then = "finish_aside good test first; finish_aside bad test second"
+    script = ASIDE.format(root=ROOT, logs=tmp_path, then=then)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
+    assert "good test 0\n" in done.stdout
+    assert "bad test 1\n" in done.stdout
+    assert (tmp_path / "good.log").read_text() == "fine\n"
+    assert (tmp_path / "bad.log").read_text() == ""
+
+
+def test_stage_aside_that_is_killed_has_failed(tmp_path):
+    then = "kill -KILL -- -$lane; finish_aside bad test second"
+    script = ASIDE.format(root=ROOT, logs=tmp_path, then=then).replace("echo fine", "sleep 60")
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
+    assert "bad test 1\n" in done.stdout, done
+
+
 def test_missing_package_without_root_prints_the_command():
     script = f'ROOT={ROOT}; . "$ROOT/.ci/environment.sh"; need_packages bash no-such-package'
     command = ["bash", "-c", script]
