@@ -59,8 +59,9 @@ bool Reclaimer::wanted(bool stores_wait) const {
   if (context_.segments.over_budget() || meta_.pressed()) return freeing_ == 0;
   // What is being freed comes back by itself, however slow the device is.
   const std::uint64_t free = context_.segments.available_segments() + freeing_;
-  // Nothing is left for the metadata log: that a segment was freed was lost with the power.
-  if (free == 0) return true;
+  // Nothing is left for the metadata log, and it gives nothing back: that segments were freed was
+  // lost with the power.
+  if (free == 0) return meta_.idle();
   if (stores_wait) return free <= 2;
   // Ahead of need, where one segment more is a small part of all.
   return context_.segments.total_segments() >= kAheadSegments && free <= 3;

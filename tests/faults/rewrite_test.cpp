@@ -134,9 +134,10 @@ TEST_F(Rewrite, AStoreWhoseLastFreeSegmentWasLostGoesOn) {
   }
   image->segments[log] = older->segments[log];      // as the flush before had left it
   options.capacity_bytes -= options.segment_bytes;  // which is taken away
-  // What is more, this log takes no writes any more.
-  config.fault = [log](const IoRequest& request) {
-    return request.op == IoOp::write && request.segment.value == log
+  // What is more, this log takes no writes for now.
+  std::atomic<bool> failing{true};
+  config.fault = [&failing, log](const IoRequest& request) {
+    return failing && request.op == IoOp::write && request.segment.value == log
                ? std::make_error_code(std::errc::io_error)
                : std::error_code{};
   };
@@ -149,6 +150,7 @@ TEST_F(Rewrite, AStoreWhoseLastFreeSegmentWasLostGoesOn) {
     };
     const std::uint64_t objects = store->status().info.live_objects;
     EXPECT_TRUE(soon([&] { return free_segments() != 0; }));
+    failing = false;
     for (std::uint64_t n = 0; n < count; n += 2) {
       const auto done = try_erase(*store, make_key(n));
       ASSERT_TRUE(done) << n << ": " << done.error().message();
@@ -157,7 +159,8 @@ TEST_F(Rewrite, AStoreWhoseLastFreeSegmentWasLostGoesOn) {
     EXPECT_GE(erased.size(), objects / 4);
     EXPECT_EQ(put(*store, make_key(1000), make_payload(1000, kBytes)), KeyStatus::stored);
     for (const std::uint64_t n : erased) EXPECT_FALSE(present(*store, make_key(n))) << n;
-    EXPECT_TRUE(store->close());
+    const auto closed = store->close();
+    EXPECT_TRUE(closed) << closed.error().message();
   }
   const auto store = open(image);
   EXPECT_EQ(get(*store, make_key(1000), kBytes), make_payload(1000, kBytes));
