@@ -8,6 +8,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "command.hpp"
+#include "common/text.hpp"
 #include "fdpstore/options.hpp"
 #include "fdpstore/store.hpp"
 #include "text.hpp"

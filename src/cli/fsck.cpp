@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "command.hpp"
+#include "common/text.hpp"
 #include "progress.hpp"
 #include "store/store_view.hpp"
 #include "text.hpp"

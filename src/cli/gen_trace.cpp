@@ -8,6 +8,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "command.hpp"
+#include "common/text.hpp"
 #include "text.hpp"
 #include "trace/footprint.hpp"
 #include "trace/footprint_json.hpp"

@@ -5,6 +5,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "command.hpp"
+#include "common/text.hpp"
 #include "option_flags.hpp"
 #include "progress.hpp"
 #include "store/import_store.hpp"

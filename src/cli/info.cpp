@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "command.hpp"
+#include "common/text.hpp"
 #include "fdpstore/store.hpp"
 #include "text.hpp"
 

@@ -6,6 +6,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "command.hpp"
+#include "common/text.hpp"
 #include "store/reports_json.hpp"
 #include "store/store_view.hpp"
 #include "text.hpp"

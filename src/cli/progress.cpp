@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "common/text.hpp"
 #include "text.hpp"
 
 namespace fdpstore::cli {

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "command.hpp"
+#include "common/text.hpp"
 #include "fdpstore/types.hpp"
 #include "stat_watch.hpp"
 #include "store/metrics.hpp"

@@ -9,6 +9,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "command.hpp"
+#include "common/text.hpp"
 #include "progress.hpp"
 #include "store/store_watch.hpp"
 #include "text.hpp"

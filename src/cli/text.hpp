@@ -1,4 +1,4 @@
-// Text for people: aligned columns, sizes in binary units.
+// Text for people: aligned columns.
 //
 // Thread:  any.
 // Units:   widths in characters of a terminal; UTF-8 in, each code point counted as one.
@@ -12,7 +12,6 @@
 
 namespace fdpstore::cli {
 
-[[nodiscard]] std::string size_text(std::uint64_t bytes);  // "1.5 GiB", "17 B"
 // Control characters replaced: names come from disk and must not steer the terminal.
 [[nodiscard]] std::string printable(std::string_view text);
 

@@ -9,6 +9,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "command.hpp"
+#include "common/text.hpp"
 #include "fdpstore/types.hpp"
 #include "progress.hpp"
 #include "store/option_rows.hpp"

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "common/text.hpp"
 #include "compare/advice.hpp"
 #include "compare/report_charts.hpp"
 #include "compare/report_page.hpp"

@@ -105,7 +105,8 @@ padding-right:6px}.ranks .n{white-space:normal;width:auto}
 .card{padding:12px}.meter{flex-direction:column;align-items:stretch;gap:0}
 .meter span{text-align:left}.meter i{flex:none;height:6px}}
 @media print{body{max-width:none;padding:0;font-size:10pt}#filters{display:none}figure,.card,
-.minis button{break-inside:avoid}
+.minis button{break-inside:avoid}h2,h3{break-after:avoid}
+section.setting~section.setting{break-before:page}figure svg{max-height:10cm}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}.cells{font-size:6.5pt!important}
 .cells th,.cells td{padding:2px 3px}.wide{overflow:visible}}
 )css";

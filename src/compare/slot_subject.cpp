@@ -76,16 +76,9 @@ class SlotSubject final : public SubjectUnderTest {
   }
 
   fdpstore::Result<Counts> counts() override {
-    const ftl::FtlCounters device = device_->counters();
     Counts counts = counts_;
     counts.host_written_bytes = written_;
-    counts.device_counts = true;
-    counts.device_host_bytes = device.host_bytes;
-    counts.media_bytes = device.media_bytes;
-    counts.erased_bytes = device.erased_bytes;
-    counts.copied_bytes = device.copied_units * device_->parameters().ftl.map_bytes;
-    counts.ruh_bytes = device.handle_bytes;
-    counts.clock_s = device_->clock().now_s();
+    count_device(*device_, counts);
     return counts;
   }
 

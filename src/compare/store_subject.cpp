@@ -92,14 +92,7 @@ class StoreSubject final : public SubjectUnderTest {
     counts.host_written_bytes = info.host_written_bytes;
     counts.reinserted_bytes = info.reinserted_bytes;
     if (device_) {
-      const ftl::FtlCounters device = device_->counters();
-      counts.device_counts = true;
-      counts.device_host_bytes = device.host_bytes;
-      counts.media_bytes = device.media_bytes;
-      counts.erased_bytes = device.erased_bytes;
-      counts.copied_bytes = device.copied_units * device_->parameters().ftl.map_bytes;
-      counts.ruh_bytes = device.handle_bytes;
-      counts.clock_s = device_->clock().now_s();
+      count_device(*device_, counts);
       return counts;
     }
     counts.clock_s = steady_clock().now_s();

@@ -1,4 +1,5 @@
 #include "compare/text.hpp"
+#include "common/text.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -114,17 +115,6 @@ std::string wrapped(std::string_view text, std::string_view indent, std::size_t 
   }
   if (!line.empty()) end_line();
   return result;
-}
-
-std::string size_text(std::uint64_t bytes) {
-  static constexpr std::string_view kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-  auto value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  while (value >= 1024 && unit + 1 < std::size(kUnits)) {
-    value /= 1024;
-    ++unit;
-  }
-  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
 }
 
 std::string duration_text(double seconds) {

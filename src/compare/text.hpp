@@ -25,11 +25,10 @@ namespace fdpstore::compare {
 [[nodiscard]] std::string wrapped(std::string_view text, std::string_view indent,
                                   std::size_t columns);
 
-[[nodiscard]] std::string size_text(std::uint64_t bytes);  // "1.5 GiB"
-[[nodiscard]] std::string duration_text(double seconds);   // "120us", "1.2ms", "12s"
-[[nodiscard]] std::string percent_text(double share);      // "38.2"
-[[nodiscard]] std::string points_text(double share);       // "+0.4"
-[[nodiscard]] std::string ratio_text(double ratio);        // "1.02"
+[[nodiscard]] std::string duration_text(double seconds);  // "120us", "1.2ms", "12s"
+[[nodiscard]] std::string percent_text(double share);     // "38.2"
+[[nodiscard]] std::string points_text(double share);      // "+0.4"
+[[nodiscard]] std::string ratio_text(double ratio);       // "1.02"
 [[nodiscard]] std::string list_text(const std::vector<std::string>& names);  // "a, b and c"
 
 // "lifetime", "slots by tenant", "LRU": printable. A policy file keeps its folders: two may share a

@@ -60,7 +60,7 @@ class Live(Case):
                 self.assertEqual(len(looks), 3)
                 for one in looks:
                     self.assertTrue(one["open"])
-                    self.assertAlmostEqual(one["seconds"], 0.2, delta=0.15)
+                    self.assertGreater(one["seconds"], 0.1)  # longer where the machine is busy
                     self.assertGreater(one["stores_per_s"], 0)
                     self.assertGreater(one["stored_bytes_per_s"], 1000 * one["stores_per_s"] - 1)
                     self.assertGreater(one["loads_per_s"], 0)
@@ -137,7 +137,7 @@ class Live(Case):
             stat = json.loads(self.run_cli("stat", self.path, "--json").stdout)
         report = json.loads(done.stdout)
         self.assertEqual((report["lost_calls"], report["store_closed"]), (0, False))
-        self.assertAlmostEqual(report["seconds"], 1, delta=0.5)
+        self.assertGreater(report["seconds"], 0.9)  # longer where the machine is busy
         self.assertGreater(report["calls"], 30)
         self.assertGreater(stat["stored_objects"], OBJECTS, "it worked on")
         info = json.loads(self.run_cli("trace", "info", file, "--json").stdout)
