@@ -14,7 +14,7 @@ class DiskFull : public StoreTest {
     if (IsSkipped()) return;
     if (variant().raw()) GTEST_SKIP() << "the space of a device is there from the start";
     disk_ = std::make_unique<SmallFileSystem>(96 * kMiB);
-    if (!disk_->mounted()) GTEST_SKIP() << "needs root, mkfs.ext4 and a loop device";
+    if (!disk_->mounted()) GTEST_SKIP() << disk_->why_not();
   }
   void TearDown() override {
     close();

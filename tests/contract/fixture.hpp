@@ -18,6 +18,7 @@
 #include "fdpstore/store.hpp"
 #include "support/bytes.hpp"
 #include "support/client.hpp"
+#include "support/eventually.hpp"
 #include "support/files.hpp"
 #include "support/keys.hpp"
 #include "support/test_device.hpp"
@@ -33,16 +34,6 @@ inline void PrintTo(KeyStatus status, std::ostream* out) {
 }  // namespace fdpstore
 
 namespace fdpstore::test {
-
-// Waits until `condition` holds; false after `seconds`.
-inline bool eventually(const std::function<bool()>& condition, double seconds = 20) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
-}
 
 class StoreTest : public ::testing::TestWithParam<Variant> {
  protected:

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "support/eventually.hpp"
 #include "unit/core/core_test.hpp"
 
 namespace fdpstore::test {
@@ -57,11 +58,6 @@ class Rewrite : public CoreTest {
     }
     return "absent";
   }
-  template <class Condition>
-  static bool soon(const Condition& condition) {
-    for (int i = 0; i < 1000 && !condition(); ++i) std::this_thread::sleep_for(milliseconds(5));
-    return condition();
-  }
 
   std::atomic<std::uint32_t> broken_{UINT32_MAX};
   std::atomic<bool> unreadable_{true}, holding_{false}, failing_{false};
@@ -73,10 +69,11 @@ class Rewrite : public CoreTest {
 TEST_F(Rewrite, IsFreedWhenItsObjectsWereErasedWhileTheyCouldNotBeMoved) {
   hold_after_ = 13;  // four more end the attempt
   const auto store = with_broken_segment();
-  ASSERT_TRUE(soon([&] { return holding_.load(); }));
+  ASSERT_TRUE(eventually([&] { return holding_.load(); }));
   for (std::uint64_t n = 0; n < kObjects; ++n) EXPECT_TRUE(erase(*store, make_key(n))) << n;
   hold_after_ = INT32_MAX;
-  EXPECT_TRUE(soon([&] { return state(*store, broken_) == "free"; })) << state(*store, broken_);
+  EXPECT_TRUE(eventually([&] { return state(*store, broken_) == "free"; }))
+      << state(*store, broken_);
   EXPECT_GE(failed_reads_, 17);
 }
 
@@ -84,7 +81,7 @@ TEST_F(Rewrite, IsFreedWhenItsObjectsWereErasedWhileTheyCouldNotBeMoved) {
 TEST_F(Rewrite, OthersAreFreedWhileItCannotBeRewritten) {
   constexpr std::uint64_t kBefore = 2 * (1U << 20) / kBytes;
   const auto store = with_broken_segment(kBefore);
-  ASSERT_TRUE(soon([&] { return failed_reads_ >= 17; }));
+  ASSERT_TRUE(eventually([&] { return failed_reads_ >= 17; }));
   std::vector<std::uint32_t> others;
   for (const SegmentUsage& one : store->status().segments) {
     if (one.state == "sealed" && one.id != broken_) others.push_back(one.id);
@@ -95,8 +92,9 @@ TEST_F(Rewrite, OthersAreFreedWhileItCannotBeRewritten) {
   failing_ = false;
   for (const std::uint32_t id : others) {
     // Or it is used anew already, for the metadata log.
-    EXPECT_TRUE(soon([&] { return state(*store, id) == "free" || state(*store, id) == "open"; }))
-        << state(*store, id);
+    EXPECT_TRUE(eventually([&] {
+      return state(*store, id) == "free" || state(*store, id) == "open";
+    })) << state(*store, id);
   }
   unreadable_ = false;
 }
@@ -149,7 +147,7 @@ TEST_F(Rewrite, AStoreWhoseLastFreeSegmentWasLostGoesOn) {
       return std::ranges::count(segments, "free", &SegmentUsage::state);
     };
     const std::uint64_t objects = store->status().info.live_objects;
-    EXPECT_TRUE(soon([&] { return free_segments() != 0; }));
+    EXPECT_TRUE(eventually([&] { return free_segments() != 0; }));
     failing = false;
     for (std::uint64_t n = 0; n < count; n += 2) {
       const auto done = try_erase(*store, make_key(n));

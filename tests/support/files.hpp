@@ -27,12 +27,11 @@ namespace fdpstore::test {
   throw std::system_error(errno, std::generic_category(), what);
 }
 
-// A directory under $TMPDIR, removed with everything in it.
+// A directory of its own (under $TMPDIR, unless `parent` is given), removed with everything in it.
 class TempDir {
  public:
-  TempDir() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "fdpstore-test-XXXXXX").string();
+  explicit TempDir(const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
+    std::string pattern = (parent / "fdpstore-test-XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) throw_errno("mkdtemp " + pattern);
     path_ = pattern;
   }
@@ -45,6 +44,9 @@ class TempDir {
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] std::string string() const { return path_.string(); }
+  [[nodiscard]] std::string operator/(const std::string& name) const {
+    return (path_ / name).string();
+  }
 
  private:
   std::filesystem::path path_;

@@ -125,10 +125,10 @@ TEST(Open, ReadOnlyCreatesNothingAndTakesNoLock) {
 }
 
 TEST(Open, ReadOnlyFileSystemIsNamed) {
-  const LoopMount mount("ext4", 32 * kMiB);
+  const SmallFileSystem mount(32 * kMiB);
   if (!mount.mounted()) GTEST_SKIP() << mount.why_not();
-  ASSERT_TRUE(mount.remount("ro"));
-  for (const std::string& path : {mount.path(), mount.path() + "/sub"}) {
+  ASSERT_TRUE(mount.remount_read_only());
+  for (const std::string& path : {mount.string(), mount / "sub"}) {
     const Error error = error_of(options_for(path));
     EXPECT_EQ(error.code, std::errc::read_only_file_system) << path;
     EXPECT_THAT(error.what, AllOf(HasSubstr(path), HasSubstr("read-write")));
@@ -227,9 +227,9 @@ TEST(Open, KilledProcessWithWritesInFlightFreesTheLock) {
 }
 
 TEST(Open, FullDiskFailsAllocationAndLeavesNoFile) {
-  const LoopMount mount("ext4", 32 * kMiB);
+  const SmallFileSystem mount(32 * kMiB);
   if (!mount.mounted()) GTEST_SKIP() << mount.why_not();
-  auto options = options_for(mount.path() + "/store");
+  auto options = options_for(mount / "store");
   options.capacity_bytes = 1024 * kMiB;
   options.prompt_files = true;
   auto backend = must_open(options);
@@ -239,7 +239,7 @@ TEST(Open, FullDiskFailsAllocationAndLeavesNoFile) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, std::errc::no_space_on_device);
   EXPECT_THAT(refused.error().what, HasSubstr("00000001.seg"));
-  EXPECT_FALSE(fs::exists(mount.path() + "/store/segments/00000001.seg"));
+  EXPECT_FALSE(fs::exists(mount / "store/segments/00000001.seg"));
   // A file that grows meets the end of the disk in a write, which fails and harms nothing else.
   ASSERT_TRUE(backend->allocate({2}, {.prompt = PromptId{1}}));
   const auto small = random_bytes(4096, 1);
@@ -251,19 +251,19 @@ TEST(Open, FullDiskFailsAllocationAndLeavesNoFile) {
   auto back = random_bytes(4096, 3);
   EXPECT_FALSE(read(*backend, {2}, 0, back));
   EXPECT_TRUE(same(back, small));
-  EXPECT_EQ(fs::file_size(mount.path() + "/store/segments/prompt-00000001-00000002.seg"), 4096U);
+  EXPECT_EQ(fs::file_size(mount / "store/segments/prompt-00000001-00000002.seg"), 4096U);
   // A store can be opened again on a full disk.
   {
-    std::ofstream(mount.path() + "/fill") << std::string(30 * kMiB, 'x');
+    std::ofstream(mount / "fill") << std::string(30 * kMiB, 'x');
   }
   backend.reset();
   EXPECT_NE(must_open(options), nullptr);
 }
 
 TEST(Open, XfsWorksDirectAndRecordsHints) {
-  const LoopMount mount("xfs", 320 * kMiB);
+  const SmallFileSystem mount(320 * kMiB, "xfs");
   if (!mount.mounted()) GTEST_SKIP() << mount.why_not();
-  auto options = options_for(mount.path());
+  auto options = options_for(mount.string());
   options.use_odirect = true;
   auto backend = must_open(options);
   ASSERT_TRUE(backend->set_segment_bytes(kMiB));

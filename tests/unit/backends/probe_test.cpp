@@ -106,9 +106,9 @@ TEST(Probe, BlockDeviceIsNotHinted) {
 
 TEST(Probe, XfsAndExt4ArePlainAboutHints) {
   for (const char* type : {"ext4", "xfs"}) {
-    const LoopMount mount(type, type == std::string("xfs") ? 320 * kMiB : 32 * kMiB);
+    const SmallFileSystem mount(type == std::string("xfs") ? 320 * kMiB : 32 * kMiB, type);
     if (!mount.mounted()) GTEST_SKIP() << mount.why_not();
-    const PathInfo info = must_probe(mount.path());
+    const PathInfo info = must_probe(mount.string());
     EXPECT_EQ(info.file_system, type);
     EXPECT_EQ(info.content, "empty");  // ext4 has lost+found
     EXPECT_TRUE(mechanism(info, "F_SET_RW_HINT").works);
@@ -118,8 +118,8 @@ TEST(Probe, XfsAndExt4ArePlainAboutHints) {
     EXPECT_TRUE(info.direct_io);
     EXPECT_THAT(info.device, HasSubstr("/dev/loop"));
     EXPECT_TRUE(info.writable);
-    ASSERT_TRUE(mount.remount("ro"));
-    const PathInfo frozen = must_probe(mount.path());
+    ASSERT_TRUE(mount.remount_read_only());
+    const PathInfo frozen = must_probe(mount.string());
     EXPECT_FALSE(frozen.writable);
     EXPECT_THAT(frozen.recommended, HasSubstr("read-write"));
   }

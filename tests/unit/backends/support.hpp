@@ -1,5 +1,4 @@
-// For tests of backends: directories that vanish, small file systems on loop devices, and a client
-// that runs requests one by one.
+// For tests of backends: a client that runs requests one by one.
 #pragma once
 
 #include <chrono>
@@ -14,84 +13,17 @@
 #include <vector>
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include "backends/file_backend.hpp"
 #include "fdpstore/backend.hpp"
 #include "io/aligned_buffer.hpp"
+#include "support/files.hpp"
+#include "support/small_file_system.hpp"
 
 namespace fdpstore::test {
 
 namespace fs = std::filesystem;
-
-class TempDir {
- public:
-  explicit TempDir(const fs::path& parent = fs::temp_directory_path()) {
-    std::string name = (parent / "fdpstore-test-XXXXXX").native();
-    if (::mkdtemp(name.data()) == nullptr) throw std::system_error(errno, std::generic_category());
-    path_ = name;
-  }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  ~TempDir() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  [[nodiscard]] const fs::path& path() const { return path_; }
-  [[nodiscard]] std::string operator/(const std::string& name) const {
-    return (path_ / name).native();
-  }
-
- private:
-  fs::path path_;
-};
-
-// A file system of its own on a loop device; needs root and the tool.
-class LoopMount {
- public:
-  LoopMount(const std::string& type, std::uint64_t size_bytes) {
-    if (::geteuid() != 0) {
-      why_not_ = "mounting needs root";
-      return;
-    }
-    const std::string image = dir_ / "image";
-    {
-      std::ofstream make(image);
-    }
-    fs::resize_file(image, size_bytes);
-    path_ = dir_ / "mnt";
-    fs::create_directory(path_);
-    if (std::system(("mkfs." + type + " -q " + image + " >/dev/null 2>&1").c_str()) != 0) {
-      why_not_ = "mkfs." + type + " is not there or fails";
-      return;
-    }
-    if (std::system(("mount -o loop " + image + " " + path_ + " >/dev/null 2>&1").c_str()) != 0) {
-      why_not_ = "cannot mount " + type + " on a loop device here";
-      return;
-    }
-    mounted_ = true;
-  }
-  LoopMount(const LoopMount&) = delete;
-  LoopMount& operator=(const LoopMount&) = delete;
-  ~LoopMount() {
-    if (mounted_) ::umount2(path_.c_str(), MNT_DETACH);
-  }
-  [[nodiscard]] bool mounted() const { return mounted_; }
-  [[nodiscard]] const std::string& why_not() const { return why_not_; }
-  [[nodiscard]] const std::string& path() const { return path_; }
-  [[nodiscard]] bool remount(const std::string& options) const {
-    return std::system(
-               ("mount -o remount," + options + " " + path_ + " >/dev/null 2>&1").c_str()) == 0;
-  }
-
- private:
-  TempDir dir_;
-  std::string path_;
-  std::string why_not_;
-  bool mounted_ = false;
-};
 
 constexpr std::uint64_t kMiB = 1ULL << 20;
 

@@ -5,7 +5,6 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -14,6 +13,7 @@
 
 #include "io/unique_fd.hpp"
 #include "loop_device.hpp"
+#include "support/files.hpp"
 
 namespace fdpstore::io {
 namespace {
@@ -27,9 +27,7 @@ using testing::HasSubstr;
 class MadeUp : public testing::Test {
  protected:
   MadeUp() {
-    std::string name = (fs::temp_directory_path() / "block-test-XXXXXX").native();
-    top_ = ::mkdtemp(name.data());
-    roots_ = {.sys = top_ + "/sys", .proc = top_ + "/proc", .dev = top_ + "/dev"};
+    roots_ = {.sys = top_ / "sys", .proc = top_ / "proc", .dev = top_ / "dev"};
     fs::create_directories(roots_.dev);
     write(roots_.proc + "/self/mountinfo", "22 1 254:0 / / rw - ext4 /dev/vda rw\n");
     write(roots_.proc + "/swaps", "Filename Type Size Used Priority\n");
@@ -47,7 +45,6 @@ class MadeUp : public testing::Test {
     link("dev/char/244:1", subsystem + "/ng0n1");
     add_block("devices/pci0/virtio1/block/vda", "254:0", 1000);
   }
-  ~MadeUp() override { fs::remove_all(top_); }
 
   static void write(const std::string& file, const std::string& text) {
     fs::create_directories(fs::path(file).parent_path());
@@ -106,7 +103,7 @@ class MadeUp : public testing::Test {
     return texts;
   }
 
-  std::string top_;
+  const test::TempDir top_;
   SystemRoots roots_;
 };
 
@@ -254,18 +251,18 @@ TEST_F(MadeUp, PathsAreToldByLooking) {
     EXPECT_TRUE(found) << found.error().message();
     return found ? found->kind : PathKind::other;
   };
-  const std::string file = top_ + "/nvme0n1";  // a name alone means nothing
+  const std::string file = top_ / "nvme0n1";  // a name alone means nothing
   write(file, std::string(5000, 'x'));
   EXPECT_EQ(kind(file), PathKind::regular_file);
   EXPECT_EQ(describe_path(file, roots_)->size_bytes, 5000U);
-  fs::create_symlink(file, top_ + "/link");
-  EXPECT_EQ(kind(top_ + "/link"), PathKind::regular_file);
-  EXPECT_EQ(kind(top_), PathKind::directory);
-  EXPECT_EQ(kind(top_ + "/none"), PathKind::absent);
-  EXPECT_EQ(kind(top_ + "/none/below"), PathKind::absent);
+  fs::create_symlink(file, top_ / "link");
+  EXPECT_EQ(kind(top_ / "link"), PathKind::regular_file);
+  EXPECT_EQ(kind(top_.string()), PathKind::directory);
+  EXPECT_EQ(kind(top_ / "none"), PathKind::absent);
+  EXPECT_EQ(kind(top_ / "none/below"), PathKind::absent);
   EXPECT_EQ(kind("/dev/null"), PathKind::other);
-  ASSERT_EQ(::mkfifo((top_ + "/fifo").c_str(), 0600), 0);
-  EXPECT_EQ(kind(top_ + "/fifo"), PathKind::other);
+  ASSERT_EQ(::mkfifo((top_ / "fifo").c_str(), 0600), 0);
+  EXPECT_EQ(kind(top_ / "fifo"), PathKind::other);
   const auto below_a_file = describe_path(file + "/x", roots_);
   ASSERT_FALSE(below_a_file);
   EXPECT_EQ(below_a_file.error().code, std::errc::not_a_directory);
@@ -273,7 +270,7 @@ TEST_F(MadeUp, PathsAreToldByLooking) {
 }
 
 TEST_F(MadeUp, DeviceNodesAreFoundByNumber) {
-  const std::string block = top_ + "/a", character = top_ + "/b";
+  const std::string block = top_ / "a", character = top_ / "b";
   if (::mknod(block.c_str(), S_IFBLK | 0600, makedev(259, 3)) != 0 ||
       ::mknod(character.c_str(), S_IFCHR | 0600, makedev(244, 1)) != 0) {
     GTEST_SKIP() << "device nodes cannot be made here (not root)";

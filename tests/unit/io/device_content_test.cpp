@@ -12,6 +12,7 @@
 
 #include "io/unique_fd.hpp"
 #include "loop_device.hpp"
+#include "support/nameless_file.hpp"
 
 namespace fdpstore::io {
 namespace {
@@ -32,11 +33,7 @@ void put(int fd, std::uint64_t at, std::string_view text) {
 }
 
 UniqueFd make_file(std::uint64_t size = kSize) {
-  std::string name = (std::filesystem::temp_directory_path() / "content-test-XXXXXX").native();
-  UniqueFd file(::mkostemp(name.data(), O_CLOEXEC));
-  ::unlink(name.c_str());
-  EXPECT_EQ(::ftruncate(file.get(), static_cast<off_t>(size)), 0);
-  return file;
+  return test::nameless_file(size);
 }
 
 std::string what_is_in(int fd, const ContentRange& range = {}) {

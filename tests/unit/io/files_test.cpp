@@ -5,13 +5,13 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "io/aligned_buffer.hpp"
 #include "io/direct_io.hpp"
 #include "io/unique_fd.hpp"
 #include "io/write_hint.hpp"
+#include "support/files.hpp"
 
 namespace fdpstore::io {
 namespace {
@@ -21,13 +21,13 @@ using testing::HasSubstr;
 
 class Files : public testing::Test {
  protected:
-  Files() {
-    std::string name = (fs::temp_directory_path() / "io-test-XXXXXX").native();
-    dir_ = ::mkdtemp(name.data());
-  }
-  ~Files() override { fs::remove_all(dir_); }
-  [[nodiscard]] std::string at(const std::string& name) const { return dir_ + "/" + name; }
-  std::string dir_;
+  [[nodiscard]] std::string at(const std::string& name) const { return temp_ / name; }
+
+ private:
+  const test::TempDir temp_;
+
+ protected:
+  const std::string dir_ = temp_.string();
 };
 
 bool is_open(int fd) {

@@ -3,16 +3,15 @@
 
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <string>
 
 #include <fcntl.h>
 #include <linux/loop.h>
-#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "io/unique_fd.hpp"
+#include "support/nameless_file.hpp"
 
 namespace fdpstore::io {
 
@@ -32,11 +31,7 @@ class LoopDevice {
  private:
   std::string set_up(std::uint64_t size_bytes) {
     const auto because = [](const std::string& what) { return what + ": " + std::strerror(errno); };
-    std::string name = (std::filesystem::temp_directory_path() / "loop-test-XXXXXX").native();
-    file_ = UniqueFd(::mkostemp(name.data(), O_CLOEXEC));
-    ::unlink(name.c_str());
-    const auto size = static_cast<off_t>(size_bytes);
-    if (!file_ || ::ftruncate(file_.get(), size) != 0) return because("cannot make a file");
+    file_ = test::nameless_file(size_bytes);
     const UniqueFd control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
     if (!control) return because("no loop devices here");
     for (int attempt = 0; attempt < 20; ++attempt) {  // others may take the free one

@@ -8,13 +8,13 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "io/aligned_buffer.hpp"
 #include "io/nvme_command.hpp"
+#include "support/nameless_file.hpp"
 
 namespace fdpstore::io {
 namespace {
@@ -30,12 +30,10 @@ std::unique_ptr<Ring> must_open(std::uint32_t depth, bool commands = false) {
 
 // A file without a name, of 1 MiB of distinct bytes.
 UniqueFd make_file() {
-  std::string name = (std::filesystem::temp_directory_path() / "ring-test-XXXXXX").native();
-  UniqueFd file(::mkostemp(name.data(), O_CLOEXEC));
-  ::unlink(name.c_str());
   std::vector<std::byte> bytes(1 << 20);
+  UniqueFd file = test::nameless_file(bytes.size());
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 131 >> 5);
-  EXPECT_TRUE(pwrite_all(file.get(), bytes, 0, name));
+  EXPECT_TRUE(pwrite_all(file.get(), bytes, 0, "file"));
   return file;
 }
 
@@ -273,17 +271,15 @@ TEST(Ring, AnotherThreadMayTakeOver) {
 
 TEST(Ring, AllocateAndUnlinkWork) {
   auto ring = must_open(4);
-  const auto dir = std::filesystem::temp_directory_path();
-  std::string name = (dir / "ring-test-XXXXXX").native();
-  const UniqueFd file(::mkostemp(name.data(), O_CLOEXEC));
-  const auto parent = open_file(dir.native(), O_RDONLY | O_DIRECTORY);
+  const test::TempDir dir;
+  const std::string name = dir / "file";
+  const test::File file(name, O_RDWR | O_CREAT);
+  const auto parent = open_file(dir.string(), O_RDONLY | O_DIRECTORY);
   ASSERT_TRUE(parent);
-  EXPECT_FALSE(run(*ring, {.op = RingOp::allocate, .fd = file.get(), .offset_bytes = 64 << 10}));
-  EXPECT_EQ(file_size(file.get(), name).value_or(0), 64U << 10);
-  EXPECT_GE(allocated_size(file.get(), name).value_or(0), 64U << 10);
-  const RingRequest unlink{.op = RingOp::unlink,
-                           .fd = parent->get(),
-                           .name = std::filesystem::path(name).filename().native()};
+  EXPECT_FALSE(run(*ring, {.op = RingOp::allocate, .fd = file.fd(), .offset_bytes = 64 << 10}));
+  EXPECT_EQ(file_size(file.fd(), name).value_or(0), 64U << 10);
+  EXPECT_GE(allocated_size(file.fd(), name).value_or(0), 64U << 10);
+  const RingRequest unlink{.op = RingOp::unlink, .fd = parent->get(), .name = "file"};
   EXPECT_FALSE(run(*ring, unlink));
   EXPECT_FALSE(std::filesystem::exists(name));
   EXPECT_EQ(run(*ring, unlink), std::errc::no_such_file_or_directory);

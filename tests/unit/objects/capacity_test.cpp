@@ -8,6 +8,7 @@
 
 #include "objects/usage.hpp"
 #include "objects_test.hpp"
+#include "support/small_file_system.hpp"
 
 namespace fdpstore::objects {
 namespace {
@@ -35,7 +36,7 @@ std::uint64_t digest_of(const ObjectKey& key) {
 }
 
 TEST(Capacity, TenTimesAsMuchNeverExceedsItOnDisk) {
-  TempDirectory directory;
+  TempDir directory;
   Options options = options_for(directory);
   options.exclusive = true;
   options.capacity_bytes = 2 << 20;
@@ -44,7 +45,7 @@ TEST(Capacity, TenTimesAsMuchNeverExceedsItOnDisk) {
   std::atomic<std::uint64_t> most{0};
   std::thread watcher([&] {
     // A walk counts a file twice that is renamed meanwhile; three in a row do not all err.
-    const auto sample = [&] { return disk_usage(directory.path()); };
+    const auto sample = [&] { return test::disk_bytes(directory.path()); };
     while (!stop) most = std::max<std::uint64_t>(most, std::min({sample(), sample(), sample()}));
   });
   const Bytes bytes = make_bytes(kObjectBytes, 1);
@@ -75,7 +76,7 @@ TEST(Capacity, TenTimesAsMuchNeverExceedsItOnDisk) {
 }
 
 TEST(Capacity, SmallerOneAtOpenEvictsTheOldest) {
-  TempDirectory directory;
+  TempDir directory;
   Options options = options_for(directory);
   const Bytes bytes = make_bytes(kObjectBytes, 1);
   {
@@ -94,14 +95,14 @@ TEST(Capacity, SmallerOneAtOpenEvictsTheOldest) {
   options.exclusive = true;
   options.capacity_bytes = 600'000;
   auto store = open(options);
-  EXPECT_LE(disk_usage(directory.path()), options.capacity_bytes);
+  EXPECT_LE(test::disk_bytes(directory.path()), options.capacity_bytes);
   EXPECT_EQ(look(*store, make_key(0)), KeyStatus::miss);
   EXPECT_EQ(look(*store, make_key(19)), KeyStatus::hit);
   EXPECT_EQ(store->take_dropped().size(), store->status().info.reclaimed_objects);
 }
 
 TEST(Capacity, LockedObjectsStayAndFillingUpFailsWithinABound) {
-  TempDirectory directory;
+  TempDir directory;
   Options options = options_for(directory);
   options.exclusive = true;
   options.capacity_bytes = 400'000;
@@ -176,20 +177,20 @@ TEST(Capacity, LongHashesKeepTheirNames) {
 }
 
 TEST(Capacity, SharedDirectoryIsBestEffortAndSaysSo) {
-  TempDirectory directory;
+  TempDir directory;
   Options options = options_for(directory);
   options.capacity_bytes = 1 << 20;
   auto store = open(options);
   const Bytes bytes = make_bytes(kObjectBytes, 1);
   for (std::uint64_t i = 0; i < 60; ++i) ASSERT_TRUE(put(*store, make_key(i), bytes).ok());
-  EXPECT_LE(disk_usage(directory.path()), options.capacity_bytes);
+  EXPECT_LE(test::disk_bytes(directory.path()), options.capacity_bytes);
   const auto warnings = store->status().warnings;
   EXPECT_TRUE(std::ranges::any_of(
       warnings, [](const auto& text) { return text.find("best effort") != text.npos; }));
 }
 
 TEST(Capacity, WithoutOneNothingIsKeptPerObject) {
-  TempDirectory directory;
+  TempDir directory;
   auto store = open(options_for(directory));
   for (std::uint64_t i = 0; i < 10; ++i) {
     ASSERT_TRUE(put(*store, make_key(i, "m", i % 2 == 0 ? "a" : "b"), make_bytes(100, i)).ok());
@@ -204,37 +205,11 @@ TEST(Capacity, WithoutOneNothingIsKeptPerObject) {
   EXPECT_EQ(status.salts[1].objects, 5);
 }
 
-// A small file system of its own; needs root and loop devices.
-class SmallFileSystem {
- public:
-  explicit SmallFileSystem(std::size_t mebibytes) {
-    const std::string image = directory_ / "image";
-    mount_ = directory_ / "mount";
-    fs::create_directory(mount_);
-    mounted_ = ::geteuid() == 0 &&
-               run(fmt::format("truncate -s {}M {} && mkfs.ext4 -q -F {} && mount -o loop {} {}",
-                               mebibytes, image, image, image, mount_));
-  }
-  ~SmallFileSystem() {
-    if (mounted_) run("umount " + mount_);
-  }
-  [[nodiscard]] bool mounted() const { return mounted_; }
-  [[nodiscard]] const std::string& path() const { return mount_; }
-  static bool run(const std::string& command) {
-    return std::system(("( " + command + " ) >/dev/null 2>&1").c_str()) == 0;
-  }
-
- private:
-  TempDirectory directory_;
-  std::string mount_;
-  bool mounted_ = false;
-};
-
 TEST(FullDisk, StoresFailAloneAndOthersStay) {
-  const SmallFileSystem small(16);
-  if (!small.mounted()) GTEST_SKIP() << "needs root and a loop device";
+  const test::SmallFileSystem small(16U << 20);
+  if (!small.mounted()) GTEST_SKIP() << small.why_not();
   Options options;
-  options.base_path = small.path() + "/store";
+  options.base_path = small / "store";
   auto store = open(options);
   ASSERT_TRUE(store);
   const Bytes bytes = make_bytes(1 << 20, 1);
@@ -261,14 +236,14 @@ TEST(FullDisk, StoresFailAloneAndOthersStay) {
 }
 
 TEST(ReadOnlyFileSystem, IsRefusedWithTheRemedy) {
-  const SmallFileSystem small(4);
-  if (!small.mounted()) GTEST_SKIP() << "needs root and a loop device";
-  ASSERT_TRUE(SmallFileSystem::run("mount -o remount,ro " + small.path()));
+  const test::SmallFileSystem small(4U << 20);
+  if (!small.mounted()) GTEST_SKIP() << small.why_not();
+  ASSERT_TRUE(small.remount_read_only());
   Options options;
-  options.base_path = small.path();
+  options.base_path = small.string();
   const auto opened = try_open(options);
   ASSERT_FALSE(opened);
-  EXPECT_NE(opened.error().message().find(small.path()), std::string::npos);
+  EXPECT_NE(opened.error().message().find(small.string()), std::string::npos);
   EXPECT_NE(opened.error().message().find("read-only"), std::string::npos);
 }
 

@@ -38,7 +38,7 @@ TEST(Names, SameAsLmcacheItself) {
       "for k in [K(h, 'org/model', 0x01000001), K(h[:3], 'x y', 0xFFFFFFFF, 12, 'salt:1'),\n"
       "          K(h, '', 1, 0), K(h, '..', 1, 0), K(h, 'm\\u00fcller/b', 7, 1, 'a b')]:\n"
       "    print('NAME ' + f(k))\n";
-  TempDirectory directory;
+  TempDir directory;
   write_file(directory / "names.py", std::as_bytes(std::span(script)));
   FILE* pipe = ::popen(
       (std::string(interpreter) + " " + (directory / "names.py") + " 2>/dev/null").c_str(), "r");

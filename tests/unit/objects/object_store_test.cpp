@@ -26,7 +26,7 @@ class ObjectStoreIo : public testing::TestWithParam<bool> {
   }
   std::string path_of(const ObjectKey& key) { return directory_ / file_name(key); }
 
-  TempDirectory directory_;
+  TempDir directory_;
   Options options_;
 };
 INSTANTIATE_TEST_SUITE_P(BufferedAndDirect, ObjectStoreIo, testing::Bool(),
@@ -159,7 +159,7 @@ TEST_P(ObjectStoreIo, DurabilityDeviceStoresAndErases) {
 }
 
 TEST(ObjectStore, PresentObjectIsNotWrittenAgain) {
-  TempDirectory directory;
+  TempDir directory;
   auto store = open(options_for(directory));
   const ObjectKey key = make_key(1);
   const Bytes bytes = make_bytes(4096, 1);
@@ -175,7 +175,7 @@ TEST(ObjectStore, PresentObjectIsNotWrittenAgain) {
 }
 
 TEST(ObjectStore, TouchedFileStaysVerified) {
-  TempDirectory directory;
+  TempDir directory;
   auto store = open(options_for(directory));
   const Bytes bytes = make_bytes(4096, 1);
   ASSERT_TRUE(put(*store, make_key(1), bytes).ok());
@@ -185,7 +185,7 @@ TEST(ObjectStore, TouchedFileStaysVerified) {
 }
 
 TEST(ObjectStore, DamagedAttributeIsAMiss) {
-  TempDirectory directory;
+  TempDir directory;
   auto store = open(options_for(directory));
   const Bytes bytes = make_bytes(4096, 1);
   ASSERT_TRUE(put(*store, make_key(1), bytes).ok());
@@ -201,7 +201,7 @@ TEST(ObjectStore, DamagedAttributeIsAMiss) {
 }
 
 TEST(ObjectStore, ChecksumOffServesUnverified) {
-  TempDirectory directory;
+  TempDir directory;
   Options options = options_for(directory);
   options.checksum = false;
   auto store = open(options);
@@ -214,7 +214,7 @@ TEST(ObjectStore, ChecksumOffServesUnverified) {
 }
 
 TEST(ObjectStore, CollidingAndLongNamesAreKeptApartAndListed) {
-  TempDirectory directory;
+  TempDir directory;
   auto store = open(options_for(directory));
   std::vector<ObjectKey> keys = {make_key(1, "a/b"),
                                  make_key(1, "a-SEP-b"),
@@ -246,7 +246,7 @@ TEST(ObjectStore, CollidingAndLongNamesAreKeptApartAndListed) {
 }
 
 TEST(ObjectStore, OwnNameWithoutItsKeyIsAMiss) {
-  TempDirectory directory;
+  TempDir directory;
   auto store = open(options_for(directory));
   const ObjectKey key = make_key(1, "a-SEP-b");
   write_file(directory / file_name(key), make_bytes(100, 1));
@@ -254,7 +254,7 @@ TEST(ObjectStore, OwnNameWithoutItsKeyIsAMiss) {
 }
 
 TEST(ObjectStore, LinkInPlaceOfAnObjectIsNotFollowed) {
-  TempDirectory directory, elsewhere;
+  TempDir directory, elsewhere;
   write_file(elsewhere / "secret", make_bytes(100, 1));
   const ObjectKey key = make_key(1);
   fs::create_symlink(elsewhere / "secret", directory / file_name(key));
@@ -266,7 +266,7 @@ TEST(ObjectStore, LinkInPlaceOfAnObjectIsNotFollowed) {
 }
 
 TEST(ObjectStore, BadItemsFailAloneInATask) {
-  TempDirectory directory;
+  TempDir directory;
   Options options = options_for(directory);
   options.max_object_bytes = 1000;
   auto store = open(options);
@@ -291,7 +291,7 @@ TEST(ObjectStore, BadItemsFailAloneInATask) {
 }
 
 TEST(ObjectStore, ObstacleFailsTheKeyAndLeavesNoTemporaryFile) {
-  TempDirectory directory;
+  TempDir directory;
   auto store = open(options_for(directory));
   fs::create_directory(directory / file_name(make_key(1)));
   const TaskResult result = put(*store, make_key(1), make_bytes(10, 1));
@@ -301,7 +301,7 @@ TEST(ObjectStore, ObstacleFailsTheKeyAndLeavesNoTemporaryFile) {
 }
 
 TEST(ObjectStore, HintOfTheStreamIsOnTheInode) {
-  TempDirectory directory;
+  TempDir directory;
   auto store = open(options_for(directory));
   if (store->status().info.placement.effective != WriteMode::hint) {
     GTEST_SKIP() << store->status().info.placement.reason;
@@ -323,7 +323,7 @@ TEST(ObjectStore, HintOfTheStreamIsOnTheInode) {
 }
 
 TEST(ObjectStore, PolicyStateSurvivesARestart) {
-  TempDirectory directory;
+  TempDir directory;
   {
     auto store = open(options_for(directory));
     for (std::uint64_t i = 0; i < 3; ++i) {
@@ -336,7 +336,7 @@ TEST(ObjectStore, PolicyStateSurvivesARestart) {
 }
 
 TEST(ObjectStore, RepeatedUnderOpenIsCheckedClean) {
-  TempDirectory directory;
+  TempDir directory;
   Options options = options_for(directory);
   auto store = open(options);
   for (std::uint64_t i = 0; i < 4; ++i) {
@@ -351,7 +351,7 @@ TEST(ObjectStore, RepeatedUnderOpenIsCheckedClean) {
 }
 
 TEST(ObjectStore, CheckFindsAndRepairsDamage) {
-  TempDirectory directory;
+  TempDir directory;
   Options options = options_for(directory);
   auto store = open(options);
   for (std::uint64_t i = 0; i < 4; ++i) {

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -14,12 +13,9 @@
 #include <memory>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <poll.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 
 #include <fmt/core.h>
 #include <gtest/gtest.h>
@@ -28,30 +24,17 @@
 #include "io/unique_fd.hpp"
 #include "objects/names.hpp"
 #include "objects/object_store.hpp"
+#include "support/eventually.hpp"
+#include "support/files.hpp"
 
 namespace fdpstore::objects {
 
 namespace fs = std::filesystem;
 using Bytes = std::vector<std::byte>;
 
-class TempDirectory {
- public:
-  TempDirectory() {
-    std::string pattern = (fs::temp_directory_path() / "fdpstore-objects-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) != nullptr) path_ = pattern;
-  }
-  ~TempDirectory() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  TempDirectory(const TempDirectory&) = delete;
-  TempDirectory& operator=(const TempDirectory&) = delete;
-  [[nodiscard]] std::string path() const { return path_; }
-  [[nodiscard]] std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
+using test::eventually;
+using test::flip_byte;
+using test::TempDir;
 
 // One stream per KV rank parity, so that placement can be seen in the inode's hint.
 class ParityPolicy final : public Policy {
@@ -162,9 +145,9 @@ inline std::unique_ptr<Store> open(const Options& options,
   EXPECT_TRUE(store) << store.error().message();
   return store ? std::move(*store) : nullptr;
 }
-inline Options options_for(const TempDirectory& directory) {
+inline Options options_for(const TempDir& directory) {
   Options options;
-  options.base_path = directory.path();
+  options.base_path = directory.string();
   return options;
 }
 
@@ -179,24 +162,6 @@ inline Bytes read_file(const std::string& path) {
   const auto bytes = std::as_bytes(std::span(text));
   return {bytes.begin(), bytes.end()};
 }
-inline void flip_byte(const std::string& path, std::size_t offset) {
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekg(static_cast<std::streamoff>(offset));
-  const char flipped = static_cast<char>(file.get() ^ 0x40);
-  file.seekp(static_cast<std::streamoff>(offset));
-  file.put(flipped);
-}
-// Allocated bytes of everything below `path`, as du counts them.
-inline std::uint64_t disk_usage(const std::string& path) {
-  struct stat info{};
-  std::uint64_t bytes = ::stat(path.c_str(), &info) == 0 ? info.st_blocks * 512ULL : 0;
-  std::error_code error;
-  for (fs::recursive_directory_iterator it(path, error), end; !error && it != end;
-       it.increment(error)) {
-    if (::lstat(it->path().c_str(), &info) == 0) bytes += info.st_blocks * 512ULL;
-  }
-  return bytes;
-}
 inline std::size_t count_files(const std::string& path, std::string_view ending) {
   std::size_t count = 0;
   std::error_code error;  // of entries that vanish while they are counted
@@ -205,15 +170,6 @@ inline std::size_t count_files(const std::string& path, std::string_view ending)
     if (it->path().native().ends_with(ending)) ++count;
   }
   return count;
-}
-
-template <class Condition>
-bool eventually(const Condition& condition) {
-  for (int i = 0; i < 500; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return false;
 }
 
 }  // namespace fdpstore::objects

@@ -18,7 +18,7 @@ void unlock(Store& store, const ObjectKey& key) {
 }
 
 TEST(Locks, EraseSkipsLockedKeysUntilTheLastUnlock) {
-  TempDirectory directory;
+  TempDir directory;
   auto store = open(options_for(directory));
   const ObjectKey key = make_key(1);
   ASSERT_TRUE(put(*store, key, make_bytes(10, 1)).ok());
@@ -37,7 +37,7 @@ TEST(Locks, EraseSkipsLockedKeysUntilTheLastUnlock) {
 }
 
 TEST(Locks, LeaseEndsAndIsCounted) {
-  TempDirectory directory;
+  TempDir directory;
   Options options = options_for(directory);
   options.lock_timeout_s = 0.05;
   auto store = open(options);
@@ -74,7 +74,7 @@ TEST(Gate, WaitersEnterOneAfterTheOther) {
 }
 
 TEST(Sharing, TwoStoresSeeEachOther) {
-  TempDirectory directory;
+  TempDir directory;
   auto a = open(options_for(directory)), b = open(options_for(directory));
   const Bytes bytes = make_bytes(10'000, 1);
   ASSERT_EQ(put(*a, make_key(1), bytes).keys.at(0), KeyStatus::stored);
@@ -85,7 +85,7 @@ TEST(Sharing, TwoStoresSeeEachOther) {
 }
 
 TEST(Sharing, ExclusiveKeepsOthersOut) {
-  TempDirectory directory;
+  TempDir directory;
   Options options = options_for(directory);
   Options exclusive = options;
   exclusive.exclusive = true;
@@ -104,7 +104,7 @@ TEST(Sharing, ExclusiveKeepsOthersOut) {
 }
 
 TEST(Sharing, ConcurrentPutsOfOneKeyStoreItOnce) {
-  TempDirectory directory;
+  TempDir directory;
   auto store = open(options_for(directory));
   const Bytes bytes = make_bytes(200'000, 1);
   std::atomic<int> stored{0}, present{0};
@@ -125,7 +125,7 @@ TEST(Sharing, ConcurrentPutsOfOneKeyStoreItOnce) {
 }
 
 TEST(Sharing, EverythingAtOnceNeverReturnsWrongBytes) {
-  TempDirectory directory;
+  TempDir directory;
   Options options = options_for(directory);
   options.exclusive = true;
   options.capacity_bytes = 1 << 20;
@@ -181,11 +181,11 @@ TEST(Sharing, EverythingAtOnceNeverReturnsWrongBytes) {
   const StoreInfo info = store->status().info;
   EXPECT_EQ(info.damaged_objects, 0);
   EXPECT_EQ(info.locked_objects, 0);
-  EXPECT_LE(disk_usage(directory.path()), options.capacity_bytes);
+  EXPECT_LE(test::disk_bytes(directory.path()), options.capacity_bytes);
 }
 
 TEST(Sharing, LookupDoesNotWaitBehindPuts) {
-  TempDirectory directory;
+  TempDir directory;
   Options options = options_for(directory);
   options.engine_threads = 1;
   auto store = open(options);
@@ -201,14 +201,14 @@ TEST(Sharing, LookupDoesNotWaitBehindPuts) {
 }
 
 TEST(Open, MissingDirectoryIsMade) {
-  TempDirectory directory;
+  TempDir directory;
   Options options;
   options.base_path = directory / "a/b/c";
   EXPECT_TRUE(put(*open(options), make_key(1), make_bytes(10, 1)).ok());
 }
 
 TEST(Open, BadPathsAreNamedWithARemedy) {
-  TempDirectory directory;
+  TempDir directory;
   write_file(directory / "file", make_bytes(10, 1));
   Options options;
   EXPECT_EQ(try_open(options).error().code, Errc::invalid_option);
@@ -226,7 +226,7 @@ TEST(Open, BadPathsAreNamedWithARemedy) {
 }
 
 TEST(Open, SegmentStoreIsRefused) {
-  TempDirectory directory;
+  TempDir directory;
   write_file(directory / "superblock", make_bytes(10, 1));
   fs::create_directory(directory / "segments");
   const auto opened = try_open(options_for(directory));
@@ -236,7 +236,7 @@ TEST(Open, SegmentStoreIsRefused) {
 }
 
 TEST(Open, RelativeTempDirOutsideIsRefused) {
-  TempDirectory directory;
+  TempDir directory;
   Options options = options_for(directory);
   for (const char* path : {"/tmp", "..", "a/../../b"}) {
     options.relative_tmp_dir = path;
@@ -250,7 +250,7 @@ TEST(Open, RelativeTempDirOutsideIsRefused) {
 }
 
 TEST(Open, RequiredPlacementThatDoesNotReachADeviceFails) {
-  TempDirectory directory;
+  TempDir directory;
   Options options = options_for(directory);
   const auto placement = open(options)->status().info.placement;
   if (placement.reaches_device) GTEST_SKIP() << placement.reason;
@@ -264,7 +264,7 @@ TEST(Open, RequiredPlacementThatDoesNotReachADeviceFails) {
 
 // A process killed in the middle of its stores: what it reported is there, what it left goes.
 TEST(Open, TemporaryFilesOfAKilledProcessAreRemoved) {
-  TempDirectory directory;
+  TempDir directory;
   Options options = options_for(directory);
   std::array<int, 2> pipe{};
   ASSERT_EQ(::pipe(pipe.data()), 0);
@@ -308,7 +308,7 @@ TEST(Open, TemporaryFilesOfAKilledProcessAreRemoved) {
 }
 
 TEST(Open, WorkersMakeNewDirectoriesWhenTheirsAreRemoved) {
-  TempDirectory directory;
+  TempDir directory;
   auto store = open(options_for(directory));
   fs::remove_all(directory / kTempDirectory);
   const TaskResult result = put(*store, make_key(1), make_bytes(10, 1));
@@ -316,7 +316,7 @@ TEST(Open, WorkersMakeNewDirectoriesWhenTheirsAreRemoved) {
 }
 
 TEST(Close, RefusesNewWorkAndFinishesTheOld) {
-  TempDirectory directory;
+  TempDir directory;
   auto store = open(options_for(directory));
   const Bytes bytes = make_bytes(1 << 20, 1);
   std::vector<ObjectKey> keys;
@@ -337,7 +337,7 @@ TEST(Close, RefusesNewWorkAndFinishesTheOld) {
 }
 
 TEST(Close, UnderLoadTouchesNoBufferAfterwards) {
-  TempDirectory directory;
+  TempDir directory;
   auto store = open(options_for(directory));
   const Bytes bytes = make_bytes(100'000, 1);
   for (std::uint64_t i = 0; i < 20; ++i) ASSERT_TRUE(put(*store, make_key(i), bytes).ok());
@@ -361,7 +361,7 @@ TEST(Close, UnderLoadTouchesNoBufferAfterwards) {
 }
 
 TEST(Events, DescriptorsAreDistinctAndDropsSignalThePutOne) {
-  TempDirectory directory;
+  TempDir directory;
   auto store = open(options_for(directory));
   const std::array<int, 3> fds = {store->event_fd(TaskKind::put), store->event_fd(TaskKind::lookup),
                                   store->event_fd(TaskKind::get)};
