@@ -17,7 +17,7 @@ readonly BUILD_PACKAGES=(
   python3 python3-dev python3-venv pybind11-dev
 )
 readonly TEST_PACKAGES=(
-  libgtest-dev libbenchmark-dev clang-format-19 clang-tidy-19 clang-19 libclang-rt-19-dev mount e2fsprogs xfsprogs util-linux
+  libgtest-dev libgmock-dev libbenchmark-dev clang-format-19 clang-tidy-19 clang-19 libclang-rt-19-dev mount e2fsprogs xfsprogs util-linux
 )
 
 die() { printf '%s: %s\n' "${0##*/}" "$1" >&2; exit "${2:-1}"; }
