@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
-#include <thread>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -16,9 +14,6 @@
 
 namespace fdpstore::backends {
 namespace {
-
-// A killed process keeps its lock until the kernel has ended its last write: wait that long.
-constexpr auto kDeviceLockPatience = std::chrono::seconds(2);
 
 Error cannot_open(int error, const std::string& path) {
   std::string what = fmt::format("cannot open device_path {}", path);
@@ -67,14 +62,6 @@ Result<RawDevice> RawDevice::open(const Options& options) {
   if (opened && !options.read_only) opened = device.lock();
   if (!opened) return fail(std::move(opened.error()));
   return device;
-}
-
-RawDevice::~RawDevice() {
-  if (!locked_ || !lock_ || owner_ != ::getpid()) return;
-  struct flock range{};
-  range.l_type = F_UNLCK;
-  range.l_whence = SEEK_SET;
-  ::fcntl(lock_.get(), F_OFD_SETLK, &range);
 }
 
 Result<void> RawDevice::open_file() {
@@ -232,24 +219,12 @@ Result<void> RawDevice::set_window() {
 }
 
 Result<void> RawDevice::lock() {
-  const auto give_up = std::chrono::steady_clock::now() + kDeviceLockPatience;
-  struct flock range{};
-  do {
-    range = {};
-    range.l_type = F_WRLCK;
-    range.l_whence = SEEK_SET;
-    range.l_start = static_cast<off_t>(command_base_bytes());
-    range.l_len = static_cast<off_t>(window_bytes_);
-    if (::fcntl(lock_.get(), F_OFD_SETLK, &range) == 0) {
-      locked_ = true;
-      owner_ = ::getpid();
-      return {};
-    }
-    if (errno != EAGAIN && errno != EACCES && errno != EINTR) {
-      return fail_errno(errno, fmt::format("cannot lock {}", options_.path));
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  } while (std::chrono::steady_clock::now() < give_up);
+  auto taken = WriteLock::acquire(lock_.get(), command_base_bytes(), window_bytes_, options_.path);
+  if (!taken) return fail(std::move(taken.error()));
+  if (*taken) {
+    locked_.emplace(std::move(**taken));
+    return {};
+  }
   return fail(
       Errc::busy,
       fmt::format("device_path {}: another fdpstore process has bytes {} to {} in use "

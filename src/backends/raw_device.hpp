@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "backends/raw_placement.hpp"
+#include "backends/write_lock.hpp"
 #include "fdpstore/result.hpp"
 #include "io/block_device.hpp"
 #include "io/nvme_device.hpp"
@@ -39,8 +40,7 @@ class RawDevice {
   RawDevice& operator=(RawDevice&&) = delete;
   RawDevice(const RawDevice&) = delete;
   RawDevice& operator=(const RawDevice&) = delete;
-  // Gives the lock up at once, though a ring that lives on for a moment may still refer to it.
-  ~RawDevice();
+  ~RawDevice() = default;
 
   [[nodiscard]] const std::string& path() const { return options_.path; }
   // The window, in the coordinates of what commands or transfers go to.
@@ -79,10 +79,9 @@ class RawDevice {
   Options options_;
   io::PathDescription description_;
   io::UniqueFd character_, block_;
-  io::UniqueFd lock_;  // a descriptor of its own, without O_DIRECT
-  bool locked_ = false;
-  pid_t owner_ = 0;
-  std::string character_reason_;  // why character_ is not open
+  io::UniqueFd lock_;                // a descriptor of its own, without O_DIRECT
+  std::optional<WriteLock> locked_;  // of lock_
+  std::string character_reason_;     // why character_ is not open
   std::string block_reason_;
   std::string block_path_;  // what block_ is
   std::optional<io::NvmeDevice> device_;

@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
-#include <chrono>
 #include <filesystem>
-#include <thread>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -17,9 +15,6 @@
 
 namespace fdpstore::backends {
 namespace {
-
-// A killed process keeps its lock until the kernel has ended its last write: wait that long.
-constexpr auto kLockPatience = std::chrono::seconds(2);
 
 Error explained(int error, const std::string& path, std::string_view doing) {
   std::string what = fmt::format("base_path {}: {}", path, doing);
@@ -86,14 +81,6 @@ Result<StoreDirectory> StoreDirectory::open(const Options& options) {
   if (ready) ready = options.read_only ? directory.open_existing() : directory.create(options);
   if (!ready) return fail(ready.error());
   return directory;
-}
-
-StoreDirectory::~StoreDirectory() {
-  if (!locked_ || !superblock_ || owner_ != ::getpid()) return;
-  struct flock range{};
-  range.l_type = F_UNLCK;
-  range.l_whence = SEEK_SET;
-  ::fcntl(superblock_.get(), F_OFD_SETLK, &range);
 }
 
 Result<void> StoreDirectory::check(const Options& options) const {
@@ -165,26 +152,15 @@ Result<void> StoreDirectory::open_existing() {
 }
 
 Result<void> StoreDirectory::lock() {
-  const auto give_up = std::chrono::steady_clock::now() + kLockPatience;
-  struct flock range{};
-  for (;;) {
-    range = {};
-    range.l_type = F_WRLCK;
-    range.l_whence = SEEK_SET;  // l_len 0: the whole file
-    if (::fcntl(superblock_.get(), F_OFD_SETLK, &range) == 0) {
-      locked_ = true;
-      owner_ = ::getpid();
-      return {};
-    }
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN && errno != EACCES) {
-      return fail_errno(
-          errno, fmt::format("cannot lock {}; use a file system with locks", superblock_path()));
-    }
-    if (std::chrono::steady_clock::now() >= give_up) break;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  auto taken = WriteLock::acquire(superblock_.get(), 0, 0, superblock_path());
+  if (!taken) return fail(std::move(taken.error()));
+  if (*taken) {
+    locked_.emplace(std::move(**taken));
+    return {};
   }
+  struct flock range{};
   range.l_type = F_WRLCK;
+  range.l_whence = SEEK_SET;
   std::string who = "such a lock does not tell its process";
   if (::fcntl(superblock_.get(), F_OFD_GETLK, &range) == 0 && range.l_pid > 0) {
     who = fmt::format("process {}", range.l_pid);

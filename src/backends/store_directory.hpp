@@ -8,11 +8,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
-#include <sys/types.h>
-
+#include "backends/write_lock.hpp"
 #include "fdpstore/result.hpp"
 #include "io/unique_fd.hpp"
 
@@ -28,12 +28,10 @@ class StoreDirectory {
   };
   [[nodiscard]] static Result<StoreDirectory> open(const Options& options);
   StoreDirectory(StoreDirectory&&) = default;
-  StoreDirectory& operator=(StoreDirectory&&) = default;
+  StoreDirectory& operator=(StoreDirectory&&) = delete;
   StoreDirectory(const StoreDirectory&) = delete;
   StoreDirectory& operator=(const StoreDirectory&) = delete;
-  // Gives the lock up at once, though a ring that lives on for a moment may still refer to the
-  // file.
-  ~StoreDirectory();
+  ~StoreDirectory() = default;
 
   [[nodiscard]] Result<void> read_superblock(std::size_t copy, std::span<std::byte> out) const;
   [[nodiscard]] Result<void> write_superblock(std::size_t copy, std::span<const std::byte> bytes);
@@ -54,8 +52,7 @@ class StoreDirectory {
   std::string path_;
   io::UniqueFd superblock_;
   io::UniqueFd segments_;
-  bool locked_ = false;
-  pid_t owner_ = 0;  // a forked child shares the lock, and must not give it up for its parent
+  std::optional<WriteLock> locked_;  // of superblock_
 };
 
 }  // namespace fdpstore::backends
