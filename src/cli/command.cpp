@@ -22,7 +22,8 @@ void print_help(const Command& command, const po::options_description& visible) 
 
 std::optional<po::variables_map> read_arguments(const Command& command, const Arguments& arguments,
                                                 po::options_description& visible,
-                                                const std::vector<std::string>& positional) {
+                                                const std::vector<std::string>& positional,
+                                                std::string (*unknown_option)(std::string flag)) {
   visible.add_options()("help,h", "print this text");
   po::options_description all;
   all.add(visible);
@@ -38,8 +39,12 @@ std::optional<po::variables_map> read_arguments(const Command& command, const Ar
     po::store(po::command_line_parser(arguments).options(all).positional(places).style(style).run(),
               values);
     po::notify(values);
-  } catch (const po::unknown_option&) {
-    throw;
+  } catch (const po::unknown_option& error) {
+    const std::string flag = error.get_option_name();
+    throw Failure(unknown_option != nullptr
+                      ? unknown_option(flag)
+                      : fmt::format("{}: unknown option {}; see fdpstore {} --help", command.name,
+                                    flag, command.name));
   } catch (const po::too_many_positional_options_error&) {
     throw Failure(fmt::format("{}: too many arguments; usage: fdpstore {} {}", command.name,
                               command.name, command.usage));
@@ -55,17 +60,12 @@ std::optional<po::variables_map> read_arguments(const Command& command, const Ar
 std::optional<po::variables_map> read_path_arguments(const Command& command,
                                                      const Arguments& arguments,
                                                      po::options_description& visible) {
-  try {
-    auto values = read_arguments(command, arguments, visible, {"path"});
-    if (values && !values->contains("path")) {
-      throw Failure(fmt::format("{}: PATH is missing; usage: fdpstore {} {}", command.name,
-                                command.name, command.usage));
-    }
-    return values;
-  } catch (const po::unknown_option& error) {
-    throw Failure(fmt::format("{}: unknown option {}; see fdpstore {} --help", command.name,
-                              error.get_option_name(), command.name));
+  auto values = read_arguments(command, arguments, visible, {"path"});
+  if (values && !values->contains("path")) {
+    throw Failure(fmt::format("{}: PATH is missing; usage: fdpstore {} {}", command.name,
+                              command.name, command.usage));
   }
+  return values;
 }
 
 boost::json::value parse_report(const std::string& json) {

@@ -54,11 +54,13 @@ extern const Command kInfo, kList, kStat, kFsck, kConfigure, kFormat, kPolicies,
 
 // The arguments of a command by name. `positional` names those that need no flag, in order.
 // Prints the help and returns nothing when --help is among them; `visible` gets --help added.
-// Throws Failure, but boost::program_options::unknown_option for what `visible` does not know.
+// Throws Failure; `unknown_option`, when given, says what about a flag that `visible` does not
+// know.
 [[nodiscard]] std::optional<boost::program_options::variables_map> read_arguments(
     const Command& command, const Arguments& arguments,
     boost::program_options::options_description& visible,
-    const std::vector<std::string>& positional);
+    const std::vector<std::string>& positional,
+    std::string (*unknown_option)(std::string flag) = nullptr);
 
 // As above, for commands on a PATH: fails when there is none.
 [[nodiscard]] std::optional<boost::program_options::variables_map> read_path_arguments(

@@ -101,12 +101,7 @@ void add_options(po::options_description& visible) {
 std::optional<po::variables_map> read_compare(const Command& command, const Arguments& arguments) {
   po::options_description visible("Options");
   add_options(visible);
-  try {
-    return read_arguments(command, arguments, visible, {});
-  } catch (const po::unknown_option& error) {
-    throw Failure(fmt::format("compare: unknown option {}; see fdpstore compare --help",
-                              error.get_option_name()));
-  }
+  return read_arguments(command, arguments, visible, {});
 }
 
 std::string get(const po::variables_map& values, const char* name) {

@@ -59,12 +59,7 @@ std::optional<po::variables_map> read_gen_trace(const Command& command,
   Command shown = command;
   const std::string text = std::string(command.text) + '\n' + recipe_table();
   shown.text = text;
-  try {
-    return read_arguments(shown, arguments, visible, {"recipe"});
-  } catch (const po::unknown_option& error) {
-    throw Failure(fmt::format("gen-trace: unknown option {}; see fdpstore gen-trace --help",
-                              error.get_option_name()));
-  }
+  return read_arguments(shown, arguments, visible, {"recipe"});
 }
 
 trace::Recipe recipe_of(const po::variables_map& values) {

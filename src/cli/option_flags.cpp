@@ -115,12 +115,12 @@ Arguments with_values_of_switches(Arguments arguments) {
   return arguments;
 }
 
-[[noreturn]] void refuse_flag(const po::unknown_option& error) {
-  std::string name = error.get_option_name();
-  name.erase(0, name.find_first_not_of('-'));
-  std::ranges::replace(name, '-', '_');
-  const auto refused = parse_options(json::serialize(json::object{{name, ""}}));
-  throw Failure(refused ? Error{} : refused.error());
+// What parse_options() says about it: it knows what was meant.
+std::string unknown_flag(std::string flag) {
+  flag.erase(0, flag.find_first_not_of('-'));
+  std::ranges::replace(flag, '-', '_');
+  const auto refused = parse_options(json::serialize(json::object{{flag, ""}}));
+  return refused ? std::string{} : refused.error().message();
 }
 
 }  // namespace
@@ -129,12 +129,8 @@ std::optional<po::variables_map> read_option_arguments(const Command& command, A
                                                        po::options_description& visible,
                                                        const std::vector<std::string>& positional) {
   add_option_flags(visible);
-  try {
-    return read_arguments(command, with_values_of_switches(std::move(arguments)), visible,
-                          positional);
-  } catch (const po::unknown_option& error) {
-    refuse_flag(error);
-  }
+  return read_arguments(command, with_values_of_switches(std::move(arguments)), visible, positional,
+                        unknown_flag);
 }
 
 json::object given_options(const po::variables_map& values) {

@@ -17,12 +17,7 @@ namespace po = boost::program_options;
 int run_policies(const Command& command, const Arguments& arguments) {
   po::options_description visible("Options");
   visible.add_options()("json", "print one JSON array");
-  std::optional<po::variables_map> values;
-  try {
-    values = read_arguments(command, arguments, visible, {});
-  } catch (const po::unknown_option& error) {
-    throw Failure(fmt::format("policies: unknown option {}", error.get_option_name()));
-  }
+  const auto values = read_arguments(command, arguments, visible, {});
   if (!values) return kExitOk;
   boost::json::array array;
   Table table({{"POLICY"}, {"WHAT GOES TOGETHER"}});

@@ -126,17 +126,6 @@ std::uint32_t tokens_option(const po::variables_map& values, const char* name) {
   return static_cast<std::uint32_t>(tokens);
 }
 
-std::optional<po::variables_map> read_trace(const Command& command, const Arguments& arguments,
-                                            po::options_description& visible,
-                                            const std::vector<std::string>& positional) {
-  try {
-    return read_arguments(command, arguments, visible, positional);
-  } catch (const po::unknown_option& error) {
-    throw Failure(fmt::format("trace: unknown option {}; see fdpstore trace --help",
-                              error.get_option_name()));
-  }
-}
-
 int run_trace_info(const Command& command, const Arguments& arguments) {
   po::options_description visible("Options");
   visible.add_options()("object-bytes", po::value<std::string>()->value_name("SIZE"),
@@ -149,7 +138,7 @@ int run_trace_info(const Command& command, const Arguments& arguments) {
       "JSONL: splits each id into objects of so many tokens (LMCache: 256)")(
       "scopes", "show every tenant and rank, however many there are")("json",
                                                                       "print one JSON object");
-  const auto values = read_trace(command, arguments, visible, {"file"});
+  const auto values = read_arguments(command, arguments, visible, {"file"});
   if (!values) return kExitOk;
   if (!values->contains("file")) {
     throw Failure(fmt::format("trace: FILE is missing; usage: fdpstore trace {}", kInfoUsage));
@@ -189,7 +178,7 @@ int run_trace_record(const Command& command, const Arguments& arguments) {
   visible.add_options()("seconds", po::value(&seconds)->value_name("N"),
                         "end after so long (default: when Ctrl-C is pressed)")(
       "json", "print one JSON object");
-  const auto values = read_trace(command, arguments, visible, {"store", "file"});
+  const auto values = read_arguments(command, arguments, visible, {"store", "file"});
   if (!values) return kExitOk;
   if (!values->contains("file")) {
     throw Failure(fmt::format("trace: {} is missing; usage: fdpstore trace {}",

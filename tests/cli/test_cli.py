@@ -145,6 +145,13 @@ class Configure(Case):
             for text in expected:
                 self.assertIn(text, message)
 
+    def test_unknown_flags_are_refused_with_the_remedy(self) -> None:
+        for command in ("info", "ls", "stat", "fsck", "policies", "gen-trace", "compare"):
+            message = self.fails(command, "--nix")
+            self.assertIn(
+                f"{command}: unknown option --nix; see fdpstore {command} --help", message
+            )
+
     def test_file_of_options(self) -> None:
         file = self.scratch / "store.conf"
         file.write_text("# the store\nbase_path = /mnt/kv\ncapacity_gb = 2\npolicy = tenant\n")
