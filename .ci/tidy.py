@@ -4,7 +4,7 @@
 In two passes, for time: its own checks over sources as they are compiled together (unity builds),
 so that the standard's headers are matched once for eight sources; and the static analyzer, which
 looks at the main file only, over each source alone, so that each is also known to compile alone.
---thorough gives the analyzer its default bound, and takes five times as long.
+--thorough gives the analyzer its default bound, and takes several times as long.
 
 What passed is not checked again while the file, all headers and the configuration stay as they
 are (stamps in build/tidy). Tests are left out: their macros cost most of the time.
@@ -61,15 +61,14 @@ def common_key() -> bytes:
 def sources_of(file: Path) -> list[Path]:
     """The sources of a compiled file that are looked at: itself, or what a unity file includes."""
     found = [Path(name) for name in INCLUDED.findall(file.read_text())] or [file]
-    return [
-        one
-        for one in found
-        if one.is_relative_to(ROOT)
-        and str(one.relative_to(ROOT)).startswith(tuple(f"{f}/" for f in FOLDERS))
-    ]
+    return [one for one in found if any(one.is_relative_to(ROOT / f) for f in FOLDERS)]
 
 
 def jobs_of(build: Path, thorough: bool) -> list[Job]:
+    bound = ["-Xclang", "-analyzer-config", "-Xclang", f"max-nodes={NODES}"]
+    analyzer = ["--checks=-*,clang-analyzer-*"]
+    analyzer += [] if thorough else [f"--extra-arg={part}" for part in bound]
+    checks = ["--checks=-clang-analyzer-*", f"--header-filter={OURS}"]
     together, alone = [], {}
     for entry in json.loads((build / "compile_commands.json").read_text()):
         file = Path(entry["file"])
@@ -81,32 +80,11 @@ def jobs_of(build: Path, thorough: bool) -> list[Job]:
         name = str(sources[0].relative_to(ROOT))
         if len(sources) > 1:
             name += f" and {len(sources) - 1} more"
-        together.append(
-            Job(
-                name,
-                command,
-                file,
-                ["--checks=-clang-analyzer-*", f"--header-filter={OURS}"],
-                sources,
-            )
-        )
-        bound = (
-            []
-            if thorough
-            else [
-                f"--extra-arg={part}"
-                for part in ("-Xclang", "-analyzer-config", "-Xclang", f"max-nodes={NODES}")
-            ]
-        )
+        together.append(Job(name, command, file, checks, sources))
         for source in sources:
             one = [str(source) if part == str(file) else part for part in command]
-            alone[source] = Job(
-                f"{source.relative_to(ROOT)} (analyzer)",
-                one,
-                source,
-                ["--checks=-*,clang-analyzer-*", *bound],
-                [source],
-            )
+            name = f"{source.relative_to(ROOT)} (analyzer)"
+            alone[source] = Job(name, one, source, analyzer, [source])
     return together + [alone[source] for source in sorted(alone)]
 
 

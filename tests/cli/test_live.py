@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,11 @@ class Live(Case):
         for layout in ("segment", "object"):
             shutil.rmtree(self.path, ignore_errors=True)
             with self.held(layout, "work"):
+                begin = time.monotonic()
                 looks = self.watched("--count", 3)
+                took = time.monotonic() - begin
                 self.assertEqual(len(looks), 3)
+                self.assertLess(sum(one["seconds"] for one in looks), took)
                 for one in looks:
                     self.assertTrue(one["open"])
                     self.assertGreater(one["seconds"], 0.1)  # longer where the machine is busy
@@ -133,11 +137,14 @@ class Live(Case):
     def test_trace_record_of_a_store_at_work(self) -> None:
         file = self.scratch / "live.lct"
         with self.held("segment", "work"):
+            begin = time.monotonic()
             done = self.run_cli("trace", "record", self.path, file, "--seconds", 1, "--json")
+            took = time.monotonic() - begin
             stat = json.loads(self.run_cli("stat", self.path, "--json").stdout)
         report = json.loads(done.stdout)
         self.assertEqual((report["lost_calls"], report["store_closed"]), (0, False))
         self.assertGreater(report["seconds"], 0.9)  # longer where the machine is busy
+        self.assertLess(report["seconds"], took)
         self.assertGreater(report["calls"], 30)
         self.assertGreater(stat["stored_objects"], OBJECTS, "it worked on")
         info = json.loads(self.run_cli("trace", "info", file, "--json").stdout)
