@@ -242,7 +242,6 @@ void Usage::unpin(std::uint32_t slot) {
 void Usage::begin_scan() {
   const std::lock_guard guard(mutex_);
   ++scan_;
-  scanning_ = true;
   for (Scope& scope : scopes_) {
     scope.scanned_objects = scope.scanned_bytes = scope.scanned_allocated = 0;
   }
@@ -270,7 +269,6 @@ void Usage::scanned(const ObjectName& name, std::string_view salt, FileSizes siz
 
 void Usage::end_scan() {
   const std::lock_guard guard(mutex_);
-  scanning_ = false;
   if (!tracks()) {
     for (Scope& scope : scopes_) {
       scope.objects = scope.scanned_objects;

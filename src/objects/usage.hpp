@@ -139,7 +139,6 @@ class Usage {
   std::uint64_t reserved_bytes_ = 0;  // for writes under way
   std::uint64_t evicting_ = 0;
   std::uint8_t scan_ = 0;
-  bool scanning_ = false;
 };
 
 }  // namespace fdpstore::objects
