@@ -49,16 +49,31 @@ void IoQueue::free(SegmentId segment, bool release, Done done) {
 
 void IoQueue::read(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
                    Done done) {
-  transfer(IoOp::read, segment, offset_bytes, spans, std::move(done));
+  queue(cut(IoOp::read, segment, offset_bytes, spans, std::move(done)));
 }
 
 void IoQueue::write(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
                     Done done) {
-  transfer(IoOp::write, segment, offset_bytes, spans, std::move(done));
+  queue(cut(IoOp::write, segment, offset_bytes, spans, std::move(done)));
 }
 
-void IoQueue::transfer(IoOp op, SegmentId segment, std::uint64_t offset_bytes,
-                       const std::vector<iovec>& spans, Done done) {
+void IoQueue::write(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
+                    const std::function<void()>& make_first, Done done) {
+  const std::vector<IoRequest> requests =
+      cut(IoOp::write, segment, offset_bytes, spans, std::move(done));
+  queue(std::span(requests).subspan(1));
+  submit();
+  make_first();
+  queue(std::span(requests).first(1));
+}
+
+void IoQueue::queue(std::span<const IoRequest> requests) {
+  queued_.insert(queued_.end(), requests.begin(), requests.end());
+  in_flight_ += requests.size();
+}
+
+std::vector<IoRequest> IoQueue::cut(IoOp op, SegmentId segment, std::uint64_t offset_bytes,
+                                    const std::vector<iovec>& spans, Done done) const {
   const Geometry& geometry = backend_.geometry();
   const std::size_t limit = geometry.max_transfer_bytes;
   auto* pending = new Pending{{}, std::move(done), 0, {}};
@@ -71,6 +86,7 @@ void IoQueue::transfer(IoOp op, SegmentId segment, std::uint64_t offset_bytes,
           {base == nullptr ? nullptr : base + at, std::min(limit, span.iov_len - at)});
     }
   }
+  std::vector<IoRequest> requests;
   for (std::size_t first = 0; first < pending->spans.size();) {
     std::size_t last = first, bytes = 0;
     while (last < pending->spans.size() && last - first < geometry.max_spans &&
@@ -80,16 +96,16 @@ void IoQueue::transfer(IoOp op, SegmentId segment, std::uint64_t offset_bytes,
       bytes += pending->spans[last++].iov_len;
       if (fixed) break;
     }
-    queued_.push_back({.op = op,
-                       .segment = segment,
-                       .offset_bytes = offset_bytes,
-                       .spans = std::span(pending->spans).subspan(first, last - first),
-                       .user_data = reinterpret_cast<std::uint64_t>(pending)});
+    requests.push_back({.op = op,
+                        .segment = segment,
+                        .offset_bytes = offset_bytes,
+                        .spans = std::span(pending->spans).subspan(first, last - first),
+                        .user_data = reinterpret_cast<std::uint64_t>(pending)});
     offset_bytes += bytes;
     first = last;
-    ++pending->parts;
-    ++in_flight_;
   }
+  pending->parts = requests.size();
+  return requests;
 }
 
 void IoQueue::submit() {

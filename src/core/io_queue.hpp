@@ -30,6 +30,10 @@ class IoQueue {
             Done done);
   void write(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
              Done done);
+  // The first span is made by `make_first`, while the device is at the others already: what was
+  // queued before is submitted, too.
+  void write(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
+             const std::function<void()>& make_first, Done done);
   void flush(SegmentId segment, Done done);
   void free(SegmentId segment, bool release, Done done);
 
@@ -49,8 +53,9 @@ class IoQueue {
 
  private:
   struct Pending;
-  void transfer(IoOp op, SegmentId segment, std::uint64_t offset_bytes,
-                const std::vector<iovec>& spans, Done done);
+  [[nodiscard]] std::vector<IoRequest> cut(IoOp op, SegmentId segment, std::uint64_t offset_bytes,
+                                           const std::vector<iovec>& spans, Done done) const;
+  void queue(std::span<const IoRequest> requests);
   void simple(IoRequest request, Done done);
 
   [[nodiscard]] bool is_fixed(const iovec& span) const;

@@ -151,58 +151,73 @@ void Writer::append(Segment& segment, Append record) {
   InFlightRecord item;
   item.offset_bytes = segment.end_bytes;
   const std::uint64_t bytes = format::record_bytes(record.payload.size());
-  const format::Place place{context_.uuid, segment.id.value, segment.sequence, segment.end_bytes};
-
-  Buffer header = context_.blocks.take();
-  if (record.kind == format::RecordKind::object) {
-    format::ObjectMeta& object = record.object;
-    object.payload_bytes = record.payload.size();
-    object.payload_xxh3 =
-        context_.options.checksum && record.payload.data() != nullptr
-            ? format::payload_checksum(context_.uuid, object.key, object.sequence, record.payload)
-            : 0;
-    format::encode_object_header(place, object, header.span());
-    format::append_summary(item.summary_entry, {segment.end_bytes, object});
-    appending.summary_reserve_bytes += item.summary_entry.size();
-    item.placed.checksum = object.payload_xxh3;
-  } else {
-    const bool summary = record.kind == format::RecordKind::summary;
-    format::encode_record_header(place, record.kind, record.object.sequence,
-                                 summary ? appending.last_summary : 0, record.payload,
-                                 header.span());
-  }
-  record.object.key = {};
-  item.placed.location = {segment.id, segment.end_bytes, record.payload.size()};
-  item.append = std::move(record);
-
-  appending.window.push_back({segment.end_bytes, false});
-  appending.bytes_since_summary += bytes;
-  appending.last_append_s = context_.now_s();
-  if (segment.use.prompt.value != 0) {
-    context_.segments.grow(segment, bytes);
-    context_.segments.promise(segment, closing_bytes(appending.summary_reserve_bytes));
-  }
-
   std::unique_ptr<Batch>& batch = batches_[segment.id.value];
   if (batch && (batch->bytes + bytes > kBatchBytes ||
                 batch->spans.size() + 3 > context_.backend.geometry().max_spans)) {
     write_batch(segment);
+    context_.io.submit();  // the device is at it while the next checksum is computed
   }
+  item.placed.location = {segment.id, segment.end_bytes, record.payload.size()};
+  item.append = std::move(record);
+  Buffer header = context_.blocks.take();
+  const std::span<std::byte> block = header.span();
+  const bool header_last = bytes > kBatchBytes && has_checksum(item.append);
+  if (!header_last) describe(segment, item, block);
+
+  appending.window.push_back({segment.end_bytes, false});
+  appending.bytes_since_summary += bytes;
+  appending.last_append_s = context_.now_s();
+
   if (!batch) {
     batch = std::make_unique<Batch>();
     batch->segment = &segment;
     batch->offset_bytes = segment.end_bytes;
   }
-  batch->spans.push_back(as_iovec(header.span()));
+  batch->spans.push_back(as_iovec(block));
   batch->blocks.push_back(std::move(header));
   gather(*batch, item);
   batch->bytes += bytes;
   batch->records.push_back(std::move(item));
+  InFlightRecord& added = batch->records.back();
   segment.end_bytes += bytes;
   in_flight_bytes_ += bytes;
+  if (header_last) write_batch(segment, [&] { describe(segment, added, block); });
+  if (segment.use.prompt.value != 0) {
+    context_.segments.grow(segment, bytes);
+    context_.segments.promise(segment, closing_bytes(appending.summary_reserve_bytes));
+  }
   if (appending.bytes_since_summary >= kSummaryIntervalBytes && !segment.use.metadata) {
     write_summary(segment);
   }
+}
+
+bool Writer::has_checksum(const Append& record) const {
+  return record.kind == format::RecordKind::object && context_.options.checksum &&
+         record.payload.data() != nullptr;
+}
+
+// Computes the checksum, encodes the header, adds the object to the next summary.
+void Writer::describe(const Segment& segment, InFlightRecord& record, std::span<std::byte> header) {
+  const Append& append = record.append;
+  Appending& appending = *segment.appending;
+  const format::Place place{context_.uuid, segment.id.value, segment.sequence, record.offset_bytes};
+  if (append.kind == format::RecordKind::object) {
+    format::ObjectMeta object = append.object;
+    object.payload_bytes = append.payload.size();
+    object.payload_xxh3 =
+        has_checksum(append)
+            ? format::payload_checksum(context_.uuid, object.key, object.sequence, append.payload)
+            : 0;
+    format::encode_object_header(place, object, header);
+    format::append_summary(record.summary_entry, {record.offset_bytes, object});
+    appending.summary_reserve_bytes += record.summary_entry.size();
+    record.placed.checksum = object.payload_xxh3;
+  } else {
+    const bool summary = append.kind == format::RecordKind::summary;
+    format::encode_record_header(place, append.kind, append.object.sequence,
+                                 summary ? appending.last_summary : 0, append.payload, header);
+  }
+  record.append.object.key = {};
 }
 
 // Adds the payload, padded to whole blocks: as it lies where the backend can take it so.
@@ -244,18 +259,22 @@ void Writer::write_batches() {
   }
 }
 
-void Writer::write_batch(Segment& segment) {
+// `make_header`: of its only record, which is large: while the device writes the payload.
+void Writer::write_batch(Segment& segment, const std::function<void()>& make_header) {
   const auto it = batches_.find(segment.id.value);
   if (it == batches_.end() || !it->second) return;
-  Batch batch = std::move(*it->second);
-  it->second.reset();
-  context_.counters.host_written_bytes += batch.bytes;
-  const std::uint64_t offset_bytes = batch.offset_bytes;
-  const std::vector<iovec> spans = std::move(batch.spans);
-  context_.io.write(segment.id, offset_bytes, spans,
-                    [this, kept = std::move(batch)](std::error_code error) mutable {
-                      batch_done(std::move(kept), error);
-                    });
+  std::unique_ptr<Batch> batch = std::move(it->second);
+  context_.counters.host_written_bytes += batch->bytes;
+  const std::uint64_t offset_bytes = batch->offset_bytes;
+  const std::vector<iovec> spans = std::move(batch->spans);
+  auto done = [this, kept = std::move(batch)](std::error_code error) {
+    batch_done(std::move(*kept), error);
+  };
+  if (make_header) {
+    context_.io.write(segment.id, offset_bytes, spans, make_header, std::move(done));
+  } else {
+    context_.io.write(segment.id, offset_bytes, spans, std::move(done));
+  }
 }
 
 void Writer::batch_done(Batch batch, std::error_code error) {

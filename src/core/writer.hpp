@@ -93,7 +93,9 @@ class Writer {
   void write_header(Segment& segment);
   void header_done(Segment& segment, std::error_code error);
   void write_summary(Segment& segment);
-  void write_batch(Segment& segment);
+  [[nodiscard]] bool has_checksum(const Append& record) const;
+  void describe(const Segment& segment, InFlightRecord& record, std::span<std::byte> header);
+  void write_batch(Segment& segment, const std::function<void()>& make_header = {});
   void gather(Batch& batch, InFlightRecord& record);
   void batch_done(Batch batch, std::error_code error);
   std::error_code flush_result(Segment& segment, std::error_code flushed);

@@ -468,5 +468,33 @@ TEST_F(SegmentStore, UnalignedBuffersWorkOnDirectBackends) {
   EXPECT_TRUE(std::equal(payload.begin(), payload.end(), out.begin() + 3));
 }
 
+// The device is at the payload while its checksum, which the header holds, is computed.
+TEST_F(SegmentStore, HeaderOfALargeObjectIsWrittenLast) {
+  options.segment_bytes = 8U << 20;
+  options.max_object_bytes = 4U << 20;
+  options.capacity_bytes = 65U << 20;
+  std::vector<IoRequest> writes;
+  config.fault = [&](const IoRequest& request) -> std::error_code {
+    const std::size_t bytes = request.spans.empty() ? 0 : request.spans[0].iov_len;
+    if (request.op == IoOp::write && request.offset_bytes != 0 && bytes != 0) {
+      writes.push_back(request);
+    }
+    return {};
+  };
+  const auto payload = make_payload(1, 4U << 20);
+  {
+    auto store = open();
+    writes.clear();
+    ASSERT_EQ(put(*store, make_key(1), payload), KeyStatus::stored);
+    ASSERT_EQ(writes.size(), 5U);  // of at most 1 MiB each
+    for (std::size_t i = 1; i < 4; ++i) {
+      EXPECT_EQ(writes[i].offset_bytes, writes[0].offset_bytes + i * (1U << 20));
+    }
+    EXPECT_EQ(writes[4].offset_bytes, writes[0].offset_bytes - 4096);
+    EXPECT_EQ(get(*store, make_key(1), payload.size()), payload);
+  }
+  EXPECT_EQ(get(*open(), make_key(1), payload.size()), payload);
+}
+
 }  // namespace
 }  // namespace fdpstore::test
