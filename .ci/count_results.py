@@ -4,6 +4,7 @@
 Prints "passed failed skipped" on the first line; then one line for each reason to skip, starting
 with "skipped", and for each failed test with "failed", followed by its output, indented. A stage
 whose command failed without any failed test (it crashed, or did not build) counts as one failure.
+A test that was many of GoogleTest's at once (a shard) counts as those that --shards has of it.
 """
 
 from __future__ import annotations
@@ -44,6 +45,37 @@ def cases_of(path: Path) -> list[Case]:
     return found
 
 
+def expanded(cases: list[Case], shards: Path) -> list[Case]:
+    """What GoogleTest wrote of its tests instead of the shard that they were in.
+
+    A shard that failed without any failed test (it crashed, or a sanitizer complained at its end)
+    counts as one failure beside them.
+    """
+    found = []
+    for case in cases:
+        path = shards / f"{case.name}.xml"
+        inner = gtest_cases_of(path) if path.exists() else [case]
+        found += inner
+        if case.outcome == "failed" and all(one.outcome != "failed" for one in inner):
+            found.append(case)
+    return found
+
+
+def gtest_cases_of(path: Path) -> list[Case]:
+    found = []
+    for case in ET.parse(path).getroot().iter("testcase"):
+        name = f"{case.get('classname')}.{case.get('name')}"
+        failures, skipped = case.findall("failure"), case.find("skipped")
+        if failures:
+            found.append(Case(name, "failed", "\n".join(one.text or "" for one in failures)))
+        elif skipped is not None or case.get("status") == "notrun":
+            _, _, reason = reason_of(skipped).partition("\n")  # the first line is the place
+            found.append(Case(name, "skipped", " ".join(reason.split()) or "no reason given"))
+        else:
+            found.append(Case(name, "passed", ""))
+    return found
+
+
 def reason_of(skipped: ET.Element | None) -> str:
     return "" if skipped is None else skipped.get("message") or skipped.text or ""
 
@@ -64,12 +96,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--exit-code", type=int, required=True, help="of the stage's command")
     parser.add_argument("--stage", required=True)
+    parser.add_argument("--shards", type=Path, help="where GoogleTest wrote SHARD.xml")
     parser.add_argument("xml", type=Path, nargs="*")
     args = parser.parse_args()
     cases: list[Case] = []
     for path in args.xml:
         try:
-            cases += cases_of(path)
+            found = cases_of(path)
+            cases += expanded(found, args.shards) if args.shards else found
         except (OSError, ET.ParseError) as error:
             cases.append(Case(f"results of {args.stage}", "failed", f"{path}: {error}"))
     if not args.xml and args.exit_code == 0:

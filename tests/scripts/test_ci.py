@@ -75,6 +75,44 @@ def test_crashed_stage_is_a_failure(tmp_path):
     assert count("--exit-code", 1, tmp_path / "good.xml")[0] == "1 1 0"
 
 
+GTEST_XML = """<testsuites><testsuite name="V/A">
+<testcase classname="V/A" name="Good/x" status="run" result="completed"/>
+{bad}
+<testcase classname="V/A" name="Skipped/x" status="run" result="skipped">
+<skipped message="/src/a.cpp:33&#x0A;not in the guest"/></testcase></testsuite></testsuites>"""
+GTEST_BAD = """<testcase classname="V/A" name="Bad/x" status="run" result="completed">
+<failure message="m"><![CDATA[/src/a.cpp:12: expected 1]]></failure></testcase>"""
+
+
+def count_shards(tmp_path, outcome: str, inner: str | None) -> list[str]:
+    (tmp_path / "c.xml").write_text(
+        f'<testsuite><testcase name="core-1">{outcome}</testcase></testsuite>'
+    )
+    if inner is not None:
+        (tmp_path / "core-1.xml").write_text(GTEST_XML.format(bad=inner))
+    return count("--exit-code", 8 if outcome else 0, "--shards", tmp_path, tmp_path / "c.xml")
+
+
+def test_a_shard_counts_as_the_tests_in_it(tmp_path):
+    failed = '<failure message="Failed"/><system-out>leak of 8 bytes</system-out>'
+    assert count_shards(tmp_path, "", "") == ["1 0 1", "skipped V/A.Skipped/x: not in the guest"]
+    (tmp_path / "core-1.xml").write_text("<testsuites/>")  # more shards than tests
+    assert count("--exit-code", 0, "--shards", tmp_path, tmp_path / "c.xml")[0] == "0 0 0"
+    lines = count_shards(tmp_path, failed, GTEST_BAD)
+    assert (lines[0], lines[2:]) == (
+        "1 1 1",
+        ["failed V/A.Bad/x", "    /src/a.cpp:12: expected 1"],
+    )
+    # A sanitizer that complains when all tests have passed.
+    lines = count_shards(tmp_path, failed, "")
+    assert (lines[0], lines[2:]) == ("1 1 1", ["failed core-1", "    leak of 8 bytes"])
+
+
+def test_a_shard_that_crashed_is_a_failure(tmp_path):
+    lines = count_shards(tmp_path, '<failure message="SEGFAULT"/>', None)
+    assert lines[:2] == ["0 1 0", "failed core-1"]
+
+
 def test_lint_stage_counts_as_one():
     assert count("--exit-code", 0) == ["1 0 0"]
 
