@@ -9,15 +9,27 @@ namespace {
 
 // Below this, a request of its own costs more than pinning the pages once more.
 constexpr std::size_t kMinFixedBytes = 64U << 10;
+// What is told of as it arrives comes in such pieces: a checksum takes 0.1 ms for each.
+constexpr std::size_t kPieceBytes = 1U << 20;
 
 }  // namespace
 
-// One request of ours: one or several of the backend's. Deletes itself when the last part is done.
+// One request of the backend's.
+struct IoQueue::Part {
+  Pending* pending = nullptr;
+  std::uint64_t end_bytes = 0;  // counted from the first part's begin
+  bool done = false;
+};
+
+// One request of ours: one or several parts. Deletes itself when the last one is done.
 struct IoQueue::Pending {
-  std::vector<iovec> spans;
   Done done;
-  std::size_t parts = 0;
-  std::error_code error;
+  Arrived arrived{};
+  std::vector<iovec> spans{};
+  std::vector<Part> parts{};
+  std::size_t left = 0;
+  std::size_t next = 0;  // the first part that is not done
+  std::error_code error{};
 };
 
 IoQueue::IoQueue(Backend& backend) : backend_(backend) {}
@@ -33,8 +45,9 @@ bool IoQueue::is_fixed(const iovec& span) const {
 }
 
 void IoQueue::simple(IoRequest request, Done done) {
-  auto* pending = new Pending{{}, std::move(done), 1, {}};
-  request.user_data = reinterpret_cast<std::uint64_t>(pending);
+  auto* pending = new Pending{.done = std::move(done), .left = 1};
+  pending->parts.push_back({pending});
+  request.user_data = reinterpret_cast<std::uint64_t>(pending->parts.data());
   queued_.push_back(request);
   ++in_flight_;
 }
@@ -50,6 +63,11 @@ void IoQueue::free(SegmentId segment, bool release, Done done) {
 void IoQueue::read(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
                    Done done) {
   queue(cut(IoOp::read, segment, offset_bytes, spans, std::move(done)));
+}
+
+void IoQueue::read(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
+                   Arrived arrived, Done done) {
+  queue(cut(IoOp::read, segment, offset_bytes, spans, std::move(done), std::move(arrived)));
 }
 
 void IoQueue::write(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
@@ -73,10 +91,13 @@ void IoQueue::queue(std::span<const IoRequest> requests) {
 }
 
 std::vector<IoRequest> IoQueue::cut(IoOp op, SegmentId segment, std::uint64_t offset_bytes,
-                                    const std::vector<iovec>& spans, Done done) const {
+                                    const std::vector<iovec>& spans, Done done,
+                                    Arrived arrived) const {
   const Geometry& geometry = backend_.geometry();
-  const std::size_t limit = geometry.max_transfer_bytes;
-  auto* pending = new Pending{{}, std::move(done), 0, {}};
+  const std::size_t limit = arrived
+                                ? std::min<std::size_t>(geometry.max_transfer_bytes, kPieceBytes)
+                                : geometry.max_transfer_bytes;
+  auto* pending = new Pending{.done = std::move(done), .arrived = std::move(arrived)};
   // Cut spans at the transfer limit first, then group them; `spans` may not move afterwards.
   for (const iovec& span : spans) {
     auto* base = static_cast<std::byte*>(span.iov_base);
@@ -87,6 +108,7 @@ std::vector<IoRequest> IoQueue::cut(IoOp op, SegmentId segment, std::uint64_t of
     }
   }
   std::vector<IoRequest> requests;
+  std::uint64_t end_bytes = 0;
   for (std::size_t first = 0; first < pending->spans.size();) {
     std::size_t last = first, bytes = 0;
     while (last < pending->spans.size() && last - first < geometry.max_spans &&
@@ -99,12 +121,16 @@ std::vector<IoRequest> IoQueue::cut(IoOp op, SegmentId segment, std::uint64_t of
     requests.push_back({.op = op,
                         .segment = segment,
                         .offset_bytes = offset_bytes,
-                        .spans = std::span(pending->spans).subspan(first, last - first),
-                        .user_data = reinterpret_cast<std::uint64_t>(pending)});
+                        .spans = std::span(pending->spans).subspan(first, last - first)});
     offset_bytes += bytes;
+    end_bytes += bytes;
+    pending->parts.push_back({pending, end_bytes});
     first = last;
   }
-  pending->parts = requests.size();
+  pending->left = requests.size();
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    requests[i].user_data = reinterpret_cast<std::uint64_t>(&pending->parts[i]);
+  }
   return requests;
 }
 
@@ -120,15 +146,27 @@ std::size_t IoQueue::poll(std::chrono::microseconds timeout) {
   const std::size_t count = backend_.reap(completions, timeout);
   std::size_t ran = 0;
   for (const IoCompletion& completion : std::span(completions).first(count)) {
-    auto* pending = reinterpret_cast<Pending*>(completion.user_data);
     --in_flight_;
-    if (completion.error && !pending->error) pending->error = completion.error;
-    if (--pending->parts != 0) continue;
-    const std::unique_ptr<Pending> owned(pending);
-    owned->done(owned->error);
-    ++ran;
+    ran += finish(*reinterpret_cast<Part*>(completion.user_data), completion.error);
   }
   return ran;
+}
+
+// Whether it was the last part.
+bool IoQueue::finish(Part& part, std::error_code error) {
+  Pending* pending = part.pending;
+  part.done = true;
+  if (error && !pending->error) pending->error = error;
+  if (--pending->left == 0) {
+    const std::unique_ptr<Pending> owned(pending);
+    owned->done(owned->error);
+    return true;
+  }
+  if (!pending->arrived || pending->error) return false;
+  const std::size_t before = pending->next;
+  while (pending->parts[pending->next].done) ++pending->next;
+  if (pending->next != before) pending->arrived(pending->parts[pending->next - 1].end_bytes);
+  return false;
 }
 
 std::error_code IoQueue::read_now(SegmentId segment, std::uint64_t offset_bytes,

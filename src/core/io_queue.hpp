@@ -20,6 +20,7 @@ namespace fdpstore::core {
 class IoQueue {
  public:
   using Done = std::move_only_function<void(std::error_code)>;
+  using Arrived = std::move_only_function<void(std::uint64_t bytes)>;
 
   explicit IoQueue(Backend& backend);
   ~IoQueue();
@@ -28,6 +29,9 @@ class IoQueue {
 
   void read(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
             Done done);
+  // `arrived` learns how many bytes, from the first on, have come while others are on their way.
+  void read(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
+            Arrived arrived, Done done);
   void write(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
              Done done);
   // The first span is made by `make_first`, while the device is at the others already: what was
@@ -53,8 +57,11 @@ class IoQueue {
 
  private:
   struct Pending;
+  struct Part;
+  static bool finish(Part& part, std::error_code error);
   [[nodiscard]] std::vector<IoRequest> cut(IoOp op, SegmentId segment, std::uint64_t offset_bytes,
-                                           const std::vector<iovec>& spans, Done done) const;
+                                           const std::vector<iovec>& spans, Done done,
+                                           Arrived arrived = {}) const;
   void queue(std::span<const IoRequest> requests);
   void simple(IoRequest request, Done done);
 

@@ -1,13 +1,24 @@
 #include "core/reader.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
+
+#include "format/checksum.hpp"
 
 namespace fdpstore::core {
 
 using format::kBlockBytes;
+
+namespace {
+
+// From here on a payload is checked while it comes.
+constexpr std::size_t kPiecewiseBytes = 1U << 20;
+
+}  // namespace
 
 struct Reader::Load {
   Key key;
@@ -18,6 +29,14 @@ struct Reader::Load {
   Buffer header;  // where there is nothing to check the payload by: says whose it is
   Buffer bounce;  // the whole payload, where `out` cannot be read into
   Buffer tail;    // its last block, where only that does not fit
+  // Of what has been checked while the rest was on its way, where there is more than one part.
+  std::optional<format::PayloadChecksum> checksum;
+  std::uint64_t checked_bytes = 0;
+
+  void check_up_to(std::uint64_t bytes) {
+    checksum->add(out.subspan(checked_bytes, bytes - checked_bytes));
+    checked_bytes = bytes;
+  }
 };
 
 void Reader::load(const Key& key, const ObjectState& state, std::span<std::byte> out, Done done) {
@@ -32,7 +51,15 @@ void Reader::load(const Key& key, const ObjectState& state, std::span<std::byte>
   load->done = std::move(done);
   std::vector<iovec> spans = plan(*load);
   const std::uint64_t first = state.location.offset_bytes + (load->header ? 0 : kBlockBytes);
-  context_.io.read(state.location.segment, first, spans,
+  IoQueue::Arrived arrived;
+  if (!load->header && !load->bounce && out.size() > kPiecewiseBytes) {
+    load->checksum.emplace(format::payload_seed(
+        context_.uuid, context_.scopes.key(key.scope(), key.hash()), state.sequence));
+    arrived = [raw = load.get(), direct = spans.front().iov_len](std::uint64_t bytes) {
+      raw->check_up_to(std::min<std::uint64_t>(bytes, direct));
+    };
+  }
+  context_.io.read(state.location.segment, first, spans, std::move(arrived),
                    [this, &segment, load = std::move(load)](std::error_code error) {
                      --segment.readers;
                      in_flight_bytes_ -= load->out.size();
@@ -93,6 +120,9 @@ void Reader::finish(Load& load, std::error_code error) {
     right = header && header->kind == format::RecordKind::object &&
             ObjectKey(header->object.key) == ObjectKey(key) &&
             header->object.sequence == load.state.sequence;
+  } else if (load.checksum) {
+    load.check_up_to(out.size());
+    right = load.checksum->value() == load.state.checksum;
   } else {
     right = format::payload_checksum(context_.uuid, key, load.state.sequence, out) ==
             load.state.checksum;

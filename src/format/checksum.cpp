@@ -9,6 +9,7 @@
 #endif
 
 #include <algorithm>
+#include <new>
 
 #include "format/codec.hpp"
 
@@ -31,6 +32,33 @@ static_assert(sizeof(IdentityHead) == 48 && std::has_unique_object_representatio
 
 std::uint64_t xxh3(std::span<const std::byte> bytes, std::uint64_t seed) {
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
+
+struct PayloadChecksum::State {
+  State() : xxh3(XXH3_createState()) {
+    if (xxh3 == nullptr) throw std::bad_alloc();
+  }
+  ~State() { XXH3_freeState(xxh3); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  XXH3_state_t* xxh3;
+};
+
+PayloadChecksum::PayloadChecksum(std::uint64_t seed) : state_(std::make_unique<State>()) {
+  XXH3_64bits_reset_withSeed(state_->xxh3, seed);
+}
+
+PayloadChecksum::PayloadChecksum(PayloadChecksum&&) noexcept = default;
+PayloadChecksum& PayloadChecksum::operator=(PayloadChecksum&&) noexcept = default;
+PayloadChecksum::~PayloadChecksum() = default;
+
+void PayloadChecksum::add(std::span<const std::byte> piece) {
+  XXH3_64bits_update(state_->xxh3, piece.data(), piece.size());
+}
+
+std::uint64_t PayloadChecksum::value() const {
+  return std::max<std::uint64_t>(XXH3_64bits_digest(state_->xxh3), kNoChecksum + 1);
 }
 
 std::uint64_t payload_seed(const Uuid& uuid, const KeyRef& key, std::uint64_t sequence) {

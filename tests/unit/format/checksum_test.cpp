@@ -64,6 +64,20 @@ TEST(Checksum, SeededFormIsTheSame) {
             payload_checksum(samples::uuid(), samples::key(), 9, samples::payload()));
 }
 
+TEST(Checksum, PiecesGiveTheSame) {
+  std::string data(100'000, '\0');
+  for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>(i * 37 + (i >> 9));
+  const auto payload = samples::bytes_of(data);
+  const std::uint64_t whole = seeded_checksum(42, payload);
+  for (const std::size_t piece : {1000U, 4096U, 65536U, 100'000U}) {
+    PayloadChecksum checksum(42);
+    for (std::size_t at = 0; at < payload.size(); at += piece) {
+      checksum.add(payload.subspan(at, std::min(piece, payload.size() - at)));
+    }
+    EXPECT_EQ(checksum.value(), whole) << piece;
+  }
+}
+
 TEST(CheckKey, LimitsAreEnforced) {
   const std::string text(kMaxModelNameBytes + 1, 'x');
   EXPECT_TRUE(check_key(samples::key()).has_value());
