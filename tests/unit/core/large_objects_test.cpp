@@ -1,0 +1,94 @@
+// Objects of several requests: their checksums are computed while the device is at the rest.
+#include <algorithm>
+#include <atomic>
+#include <vector>
+
+#include "core_test.hpp"
+
+namespace fdpstore::test {
+namespace {
+
+using LargeObjects = CoreTest;
+
+// The device is at the payload while its checksum, which the header holds, is computed.
+TEST_F(LargeObjects, HeaderIsWrittenLast) {
+  options.segment_bytes = 8U << 20;
+  options.max_object_bytes = 4U << 20;
+  options.capacity_bytes = 65U << 20;
+  std::vector<IoRequest> writes;
+  config.fault = [&](const IoRequest& request) -> std::error_code {
+    const std::size_t bytes = request.spans.empty() ? 0 : request.spans[0].iov_len;
+    if (request.op == IoOp::write && request.offset_bytes != 0 && bytes != 0) {
+      writes.push_back(request);
+    }
+    return {};
+  };
+  const auto payload = make_payload(1, 4U << 20);
+  {
+    auto store = open();
+    writes.clear();
+    ASSERT_EQ(put(*store, make_key(1), payload), KeyStatus::stored);
+    ASSERT_EQ(writes.size(), 5U);  // of at most 1 MiB each
+    for (std::size_t i = 1; i < 4; ++i) {
+      EXPECT_EQ(writes[i].offset_bytes, writes[0].offset_bytes + i * (1U << 20));
+    }
+    EXPECT_EQ(writes[4].offset_bytes, writes[0].offset_bytes - 4096);
+    EXPECT_EQ(get(*store, make_key(1), payload.size()), payload);
+  }
+  EXPECT_EQ(get(*open(), make_key(1), payload.size()), payload);
+}
+
+// What has come is checked while the rest is on its way, in whichever order it comes.
+TEST_F(LargeObjects, AreCheckedPieceByPiece) {
+  options.segment_bytes = 8U << 20;
+  options.max_object_bytes = 5U << 20;
+  options.capacity_bytes = 65U << 20;
+  config.memory_align = 512;  // the last bytes come into memory of their own
+  std::uint64_t held = 0;     // the part that comes last
+  std::atomic<int> others{0};
+  std::atomic<std::size_t> damaged{SIZE_MAX};
+  std::vector<std::uint64_t> parts;
+  config.hold = [&](const IoRequest& request) {
+    if (request.op != IoOp::read || request.offset_bytes != held) return false;
+    return others < 4;
+  };
+  config.late_fault = [&](const IoRequest& request) -> std::error_code {
+    if (request.op != IoOp::read || request.spans[0].iov_len < 100) return {};
+    parts.push_back(request.offset_bytes);
+    ++others;
+    if (parts.size() - 1 == damaged) {
+      static_cast<std::byte*>(request.spans[0].iov_base)[7] ^= std::byte{1};
+    }
+    return {};
+  };
+  const auto payload = make_payload(1, (4U << 20) + 100);
+  auto store = open();
+  ASSERT_EQ(put(*store, make_key(1), payload), KeyStatus::stored);
+  const auto load = [&] {
+    parts.clear();
+    others = 0;
+    Buffer out(payload.size());
+    const ObjectKey key = make_key(1);
+    const GetItem item{key.ref(), out.span()};
+    const KeyStatus status = get_and_wait(*store, {&item, 1})->keys[0];
+    EXPECT_TRUE(status != KeyStatus::hit || std::ranges::equal(out.span(), payload));
+    return status;
+  };
+  ASSERT_EQ(load(), KeyStatus::hit);
+  ASSERT_EQ(parts.size(), 5U);
+  for (const std::uint64_t part : std::vector(parts)) {
+    held = part;
+    EXPECT_EQ(load(), KeyStatus::hit) << part;
+    EXPECT_EQ(parts.back(), part);
+  }
+  held = 0;
+  for (std::size_t part = 0; part < 5; ++part) {
+    damaged = part;
+    EXPECT_EQ(load(), KeyStatus::miss) << part;
+    damaged = SIZE_MAX;
+    ASSERT_EQ(put(*store, make_key(1), payload), KeyStatus::stored);
+  }
+}
+
+}  // namespace
+}  // namespace fdpstore::test
