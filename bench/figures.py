@@ -76,6 +76,11 @@ def figures_of(args: argparse.Namespace) -> list[Figure]:
             [*on_tmpfs, "--json", str(out / "tmpfs.json")],
         ),
         Figure(
+            "latency",
+            "one object at a time beside fs_native",
+            [sys.executable, str(BENCH / "latency.py"), "--path", str(path)],
+        ),
+        Figure(
             "recovery",
             "open after kill -9 with 100,000 objects, beside raw_block",
             [sys.executable, str(BENCH / "recovery.py"), "--path", str(path)],

@@ -9,8 +9,6 @@ namespace {
 
 // Below this, a request of its own costs more than pinning the pages once more.
 constexpr std::size_t kMinFixedBytes = 64U << 10;
-// What is told of as it arrives comes in such pieces: a checksum takes 0.1 ms for each.
-constexpr std::size_t kPieceBytes = 1U << 20;
 
 }  // namespace
 
@@ -61,24 +59,18 @@ void IoQueue::free(SegmentId segment, bool release, Done done) {
 }
 
 void IoQueue::read(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
-                   Done done) {
-  queue(cut(IoOp::read, segment, offset_bytes, spans, std::move(done)));
-}
-
-void IoQueue::read(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
-                   Arrived arrived, Done done) {
+                   Done done, Arrived arrived) {
   queue(cut(IoOp::read, segment, offset_bytes, spans, std::move(done), std::move(arrived)));
 }
 
 void IoQueue::write(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
-                    Done done) {
-  queue(cut(IoOp::write, segment, offset_bytes, spans, std::move(done)));
-}
-
-void IoQueue::write(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
-                    const std::function<void()>& make_first, Done done) {
+                    Done done, const std::function<void()>& make_first) {
   const std::vector<IoRequest> requests =
-      cut(IoOp::write, segment, offset_bytes, spans, std::move(done));
+      cut(IoOp::write, segment, offset_bytes, spans, std::move(done), {});
+  if (!make_first) {
+    queue(requests);
+    return;
+  }
   queue(std::span(requests).subspan(1));
   submit();
   make_first();
@@ -108,7 +100,7 @@ std::vector<IoRequest> IoQueue::cut(IoOp op, SegmentId segment, std::uint64_t of
     }
   }
   std::vector<IoRequest> requests;
-  std::uint64_t end_bytes = 0;
+  const std::uint64_t begin_bytes = offset_bytes;
   for (std::size_t first = 0; first < pending->spans.size();) {
     std::size_t last = first, bytes = 0;
     while (last < pending->spans.size() && last - first < geometry.max_spans &&
@@ -123,8 +115,7 @@ std::vector<IoRequest> IoQueue::cut(IoOp op, SegmentId segment, std::uint64_t of
                         .offset_bytes = offset_bytes,
                         .spans = std::span(pending->spans).subspan(first, last - first)});
     offset_bytes += bytes;
-    end_bytes += bytes;
-    pending->parts.push_back({pending, end_bytes});
+    pending->parts.push_back({pending, offset_bytes - begin_bytes});
     first = last;
   }
   pending->left = requests.size();

@@ -21,23 +21,21 @@ class IoQueue {
  public:
   using Done = std::move_only_function<void(std::error_code)>;
   using Arrived = std::move_only_function<void(std::uint64_t bytes)>;
+  // What is told of as it arrives comes in such pieces: a checksum takes 0.1 ms for each.
+  static constexpr std::size_t kPieceBytes = 1U << 20;
 
   explicit IoQueue(Backend& backend);
   ~IoQueue();
   IoQueue(const IoQueue&) = delete;
   IoQueue& operator=(const IoQueue&) = delete;
 
-  void read(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
-            Done done);
   // `arrived` learns how many bytes, from the first on, have come while others are on their way.
   void read(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
-            Arrived arrived, Done done);
+            Done done, Arrived arrived = {});
+  // With `make_first`, that makes the first span while the device is at the others already: what
+  // was queued before is submitted, too.
   void write(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
-             Done done);
-  // The first span is made by `make_first`, while the device is at the others already: what was
-  // queued before is submitted, too.
-  void write(SegmentId segment, std::uint64_t offset_bytes, const std::vector<iovec>& spans,
-             const std::function<void()>& make_first, Done done);
+             Done done, const std::function<void()>& make_first = {});
   void flush(SegmentId segment, Done done);
   void free(SegmentId segment, bool release, Done done);
 
@@ -61,7 +59,7 @@ class IoQueue {
   static bool finish(Part& part, std::error_code error);
   [[nodiscard]] std::vector<IoRequest> cut(IoOp op, SegmentId segment, std::uint64_t offset_bytes,
                                            const std::vector<iovec>& spans, Done done,
-                                           Arrived arrived = {}) const;
+                                           Arrived arrived) const;
   void queue(std::span<const IoRequest> requests);
   void simple(IoRequest request, Done done);
 

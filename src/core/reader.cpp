@@ -13,13 +13,6 @@ namespace fdpstore::core {
 
 using format::kBlockBytes;
 
-namespace {
-
-// From here on a payload is checked while it comes.
-constexpr std::size_t kPiecewiseBytes = 1U << 20;
-
-}  // namespace
-
 struct Reader::Load {
   Key key;
   ObjectState state;
@@ -52,19 +45,19 @@ void Reader::load(const Key& key, const ObjectState& state, std::span<std::byte>
   std::vector<iovec> spans = plan(*load);
   const std::uint64_t first = state.location.offset_bytes + (load->header ? 0 : kBlockBytes);
   IoQueue::Arrived arrived;
-  if (!load->header && !load->bounce && out.size() > kPiecewiseBytes) {
+  if (!load->header && !load->bounce && out.size() > IoQueue::kPieceBytes) {
     load->checksum.emplace(format::payload_seed(
         context_.uuid, context_.scopes.key(key.scope(), key.hash()), state.sequence));
     arrived = [raw = load.get(), direct = spans.front().iov_len](std::uint64_t bytes) {
       raw->check_up_to(std::min<std::uint64_t>(bytes, direct));
     };
   }
-  context_.io.read(state.location.segment, first, spans, std::move(arrived),
-                   [this, &segment, load = std::move(load)](std::error_code error) {
-                     --segment.readers;
-                     in_flight_bytes_ -= load->out.size();
-                     finish(*load, error);
-                   });
+  auto finished = [this, &segment, load = std::move(load)](std::error_code error) {
+    --segment.readers;
+    in_flight_bytes_ -= load->out.size();
+    finish(*load, error);
+  };
+  context_.io.read(state.location.segment, first, spans, std::move(finished), std::move(arrived));
 }
 
 std::vector<iovec> Reader::plan(Load& load) const {

@@ -270,11 +270,7 @@ void Writer::write_batch(Segment& segment, const std::function<void()>& make_hea
   auto done = [this, kept = std::move(batch)](std::error_code error) {
     batch_done(std::move(*kept), error);
   };
-  if (make_header) {
-    context_.io.write(segment.id, offset_bytes, spans, make_header, std::move(done));
-  } else {
-    context_.io.write(segment.id, offset_bytes, spans, std::move(done));
-  }
+  context_.io.write(segment.id, offset_bytes, spans, std::move(done), make_header);
 }
 
 void Writer::batch_done(Batch batch, std::error_code error) {

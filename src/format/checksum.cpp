@@ -28,6 +28,11 @@ struct IdentityHead {
 };
 static_assert(sizeof(IdentityHead) == 48 && std::has_unique_object_representations_v<IdentityHead>);
 
+// kNoChecksum says that there is none.
+std::uint64_t as_checksum(std::uint64_t hash) {
+  return std::max<std::uint64_t>(hash, kNoChecksum + 1);
+}
+
 }  // namespace
 
 std::uint64_t xxh3(std::span<const std::byte> bytes, std::uint64_t seed) {
@@ -49,8 +54,6 @@ PayloadChecksum::PayloadChecksum(std::uint64_t seed) : state_(std::make_unique<S
   XXH3_64bits_reset_withSeed(state_->xxh3, seed);
 }
 
-PayloadChecksum::PayloadChecksum(PayloadChecksum&&) noexcept = default;
-PayloadChecksum& PayloadChecksum::operator=(PayloadChecksum&&) noexcept = default;
 PayloadChecksum::~PayloadChecksum() = default;
 
 void PayloadChecksum::add(std::span<const std::byte> piece) {
@@ -58,7 +61,7 @@ void PayloadChecksum::add(std::span<const std::byte> piece) {
 }
 
 std::uint64_t PayloadChecksum::value() const {
-  return std::max<std::uint64_t>(XXH3_64bits_digest(state_->xxh3), kNoChecksum + 1);
+  return as_checksum(XXH3_64bits_digest(state_->xxh3));
 }
 
 std::uint64_t payload_seed(const Uuid& uuid, const KeyRef& key, std::uint64_t sequence) {
@@ -76,7 +79,7 @@ std::uint64_t payload_seed(const Uuid& uuid, const KeyRef& key, std::uint64_t se
 }
 
 std::uint64_t seeded_checksum(std::uint64_t seed, std::span<const std::byte> payload) {
-  return std::max<std::uint64_t>(xxh3(payload, seed), kNoChecksum + 1);
+  return as_checksum(xxh3(payload, seed));
 }
 
 std::uint64_t payload_checksum(const Uuid& uuid, const KeyRef& key, std::uint64_t sequence,

@@ -16,9 +16,9 @@ namespace fdpstore::format {
 class PayloadChecksum {
  public:
   explicit PayloadChecksum(std::uint64_t seed);
-  PayloadChecksum(PayloadChecksum&&) noexcept;
-  PayloadChecksum& operator=(PayloadChecksum&&) noexcept;
   ~PayloadChecksum();
+  PayloadChecksum(const PayloadChecksum&) = delete;
+  PayloadChecksum& operator=(const PayloadChecksum&) = delete;
   void add(std::span<const std::byte> piece);
   [[nodiscard]] std::uint64_t value() const;
 

@@ -2,9 +2,7 @@
 // goes on failing.
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <set>
-#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -14,12 +12,11 @@
 namespace fdpstore::test {
 namespace {
 
-using std::chrono::milliseconds;
-
 class Rewrite : public CoreTest {
  protected:
   static constexpr std::uint64_t kObjects = 30;
   static constexpr std::size_t kBytes = 10000;
+  static constexpr double kSoon = 5;  // seconds
 
   // A store of so many objects, from key 1000 on, and kObjects in a segment that comes to be sealed
   // without a summary.
@@ -69,10 +66,10 @@ class Rewrite : public CoreTest {
 TEST_F(Rewrite, IsFreedWhenItsObjectsWereErasedWhileTheyCouldNotBeMoved) {
   hold_after_ = 13;  // four more end the attempt
   const auto store = with_broken_segment();
-  ASSERT_TRUE(eventually([&] { return holding_.load(); }));
+  ASSERT_TRUE(eventually([&] { return holding_.load(); }, kSoon));
   for (std::uint64_t n = 0; n < kObjects; ++n) EXPECT_TRUE(erase(*store, make_key(n))) << n;
   hold_after_ = INT32_MAX;
-  EXPECT_TRUE(eventually([&] { return state(*store, broken_) == "free"; }))
+  EXPECT_TRUE(eventually([&] { return state(*store, broken_) == "free"; }, kSoon))
       << state(*store, broken_);
   EXPECT_GE(failed_reads_, 17);
 }
@@ -81,7 +78,7 @@ TEST_F(Rewrite, IsFreedWhenItsObjectsWereErasedWhileTheyCouldNotBeMoved) {
 TEST_F(Rewrite, OthersAreFreedWhileItCannotBeRewritten) {
   constexpr std::uint64_t kBefore = 2 * (1U << 20) / kBytes;
   const auto store = with_broken_segment(kBefore);
-  ASSERT_TRUE(eventually([&] { return failed_reads_ >= 17; }));
+  ASSERT_TRUE(eventually([&] { return failed_reads_ >= 17; }, kSoon));
   std::vector<std::uint32_t> others;
   for (const SegmentUsage& one : store->status().segments) {
     if (one.state == "sealed" && one.id != broken_) others.push_back(one.id);
@@ -92,9 +89,9 @@ TEST_F(Rewrite, OthersAreFreedWhileItCannotBeRewritten) {
   failing_ = false;
   for (const std::uint32_t id : others) {
     // Or it is used anew already, for the metadata log.
-    EXPECT_TRUE(eventually([&] {
-      return state(*store, id) == "free" || state(*store, id) == "open";
-    })) << state(*store, id);
+    EXPECT_TRUE(eventually(
+        [&] { return state(*store, id) == "free" || state(*store, id) == "open"; }, kSoon))
+        << state(*store, id);
   }
   unreadable_ = false;
 }
@@ -147,7 +144,7 @@ TEST_F(Rewrite, AStoreWhoseLastFreeSegmentWasLostGoesOn) {
       return std::ranges::count(segments, "free", &SegmentUsage::state);
     };
     const std::uint64_t objects = store->status().info.live_objects;
-    EXPECT_TRUE(eventually([&] { return free_segments() != 0; }));
+    EXPECT_TRUE(eventually([&] { return free_segments() != 0; }, kSoon));
     failing = false;
     for (std::uint64_t n = 0; n < count; n += 2) {
       const auto done = try_erase(*store, make_key(n));

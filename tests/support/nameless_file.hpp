@@ -2,11 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
-#include <string>
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "io/unique_fd.hpp"
@@ -16,10 +13,9 @@ namespace fdpstore::test {
 
 // `size_bytes` of zeros, under $TMPDIR.
 inline io::UniqueFd nameless_file(std::uint64_t size_bytes) {
-  std::string name = (std::filesystem::temp_directory_path() / "fdpstore-test-XXXXXX").string();
-  io::UniqueFd file(::mkostemp(name.data(), O_CLOEXEC));
-  if (!file) throw_errno("mkostemp " + name);
-  ::unlink(name.c_str());
+  const TempDir directory;
+  io::UniqueFd file(::open((directory / "file").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+  if (!file) throw_errno("open a file in " + directory.string());
   if (::ftruncate(file.get(), static_cast<off_t>(size_bytes)) != 0) throw_errno("ftruncate");
   return file;
 }

@@ -300,7 +300,7 @@ TEST(Open, TemporaryFilesOfAKilledProcessAreRemoved) {
   store.reset();
   options.tmp_max_age_s = 0;
   store = open(options);
-  EXPECT_TRUE(eventually([&] { return count_files(directory.path(), ".tmp") == 1; }));
+  EXPECT_TRUE(eventually([&] { return count_files(directory.path(), ".tmp") == 1; }, 5));
   EXPECT_TRUE(fs::exists(directory / "mine.tmp"));
   EXPECT_TRUE(put(*store, make_key(1000), make_bytes(10, 1)).ok());
   store.reset();
