@@ -14,16 +14,21 @@ endif()
 if(FDPSTORE_WERROR)
   target_compile_options(fdpstore_settings INTERFACE -Werror)
 endif()
+set(address -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  # Half of the time to compile: no checks of undefined behaviour in the libraries' own templates,
+  # and those of addresses as calls, with which the tests run as fast.
+  list(APPEND address "-fsanitize-ignorelist=${CMAKE_CURRENT_LIST_DIR}/system_headers.txt"
+       -fsanitize-address-outline-instrumentation)
+endif()
 if(FDPSTORE_SANITIZE STREQUAL "address")
-  target_compile_options(fdpstore_settings INTERFACE -fsanitize=address,undefined
-                         -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_compile_options(fdpstore_settings INTERFACE ${address})
   target_link_options(fdpstore_settings INTERFACE -fsanitize=address,undefined)
 elseif(FDPSTORE_SANITIZE STREQUAL "thread")
   target_compile_options(fdpstore_settings INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
   target_link_options(fdpstore_settings INTERFACE -fsanitize=thread)
 elseif(FDPSTORE_SANITIZE STREQUAL "fuzzer")
-  target_compile_options(fdpstore_settings INTERFACE -fsanitize=fuzzer-no-link,address,undefined
-                         -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_compile_options(fdpstore_settings INTERFACE -fsanitize=fuzzer-no-link ${address})
   target_link_options(fdpstore_settings INTERFACE -fsanitize=address,undefined)
 elseif(FDPSTORE_SANITIZE)
   message(FATAL_ERROR

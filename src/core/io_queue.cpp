@@ -38,6 +38,7 @@ IoQueue::~IoQueue() {
 
 bool IoQueue::is_fixed(const iovec& span) const {
   const auto* begin = static_cast<const std::byte*>(span.iov_base);
+  if (begin == nullptr) return false;  // a phantom
   return span.iov_len >= kMinFixedBytes && begin >= fixed_.data() &&
          begin + span.iov_len <= fixed_.data() + fixed_.size();
 }

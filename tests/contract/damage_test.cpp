@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 
 #include "fixture.hpp"
 #include "format/layout.hpp"
+#include "support/sanitizers.hpp"
 
 namespace fdpstore::test {
 namespace {
@@ -153,7 +155,7 @@ class Damage : public StoreTest {
       const auto now = window();
       for (std::size_t at = 0; at < now.size(); at += kMiB) {  // what differs, which is little
         const auto was = std::span(pristine_window_).subspan(at, kMiB);
-        if (std::ranges::equal(was, std::span(now).subspan(at, kMiB))) continue;
+        if (std::memcmp(was.data(), now.data() + at, kMiB) == 0) continue;
         device().write(was, kWindowAt + at);
       }
       return;
@@ -198,8 +200,12 @@ TEST_P(Damage, FlippedByteWhileClosedIsNeverWrongBytes) {
   make_pristine();
   const auto all = spots(pristine());
   ASSERT_GE(all.size(), 3 * kObjects);
+  // Under a sanitizer every fourth or so, each variant from another one on.
+  constexpr std::size_t kEvery = kThreadSanitizer ? 11 : kAddressSanitizer ? 4 : 1;
+  const std::size_t first = std::hash<std::string>{}(variant().name()) % kEvery;
   std::size_t misses = 0;
-  for (const Spot& spot : all) {
+  for (std::size_t i = first; i < all.size(); i += kEvery) {
+    const Spot& spot = all[i];
     SCOPED_TRACE(spot.what);
     restore();
     flip(place(spot.file), spot.offset);

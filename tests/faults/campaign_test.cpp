@@ -2,15 +2,12 @@
 #include <gtest/gtest.h>
 
 #include "campaign.hpp"
+#include "support/sanitizers.hpp"
 
 namespace fdpstore::test {
 namespace {
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr std::uint64_t kRuns = 20;  // many times slower
-#else
-constexpr std::uint64_t kRuns = 130;
-#endif
+constexpr std::uint64_t kRuns = kSanitized ? 20 : 130;
 
 class Campaign : public ::testing::TestWithParam<std::uint64_t> {};
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -23,21 +24,27 @@ constexpr std::uint64_t mix(std::uint64_t x) {
   return x ^ (x >> 31);
 }
 
+// A payload's words from byte `at` on, one piece of them: sanitizers look at each copy.
+using Words = std::array<std::uint64_t, 512>;
+constexpr Words words_at(std::uint64_t seed, std::size_t at) {
+  Words out{};
+  const std::uint64_t base = mix(seed) + at;
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = mix(base + i * sizeof(std::uint64_t));
+  return out;
+}
+
 inline void fill(std::span<std::byte> out, std::uint64_t seed) {
-  const std::uint64_t base = mix(seed);
-  for (std::size_t at = 0; at < out.size(); at += sizeof(std::uint64_t)) {
-    const std::uint64_t word = mix(base + at);
-    std::memcpy(out.data() + at, &word, std::min(sizeof word, out.size() - at));
+  for (std::size_t at = 0; at < out.size(); at += sizeof(Words)) {
+    const Words words = words_at(seed, at);
+    std::memcpy(out.data() + at, words.data(), std::min(sizeof words, out.size() - at));
   }
 }
 
 inline bool matches(std::span<const std::byte> bytes, std::uint64_t seed) {
-  const std::uint64_t base = mix(seed);
-  for (std::size_t at = 0; at < bytes.size(); at += sizeof(std::uint64_t)) {
-    const std::uint64_t word = mix(base + at);
-    if (std::memcmp(bytes.data() + at, &word, std::min(sizeof word, bytes.size() - at)) != 0) {
-      return false;
-    }
+  for (std::size_t at = 0; at < bytes.size(); at += sizeof(Words)) {
+    const Words words = words_at(seed, at);
+    const std::size_t size = std::min(sizeof words, bytes.size() - at);
+    if (std::memcmp(bytes.data() + at, words.data(), size) != 0) return false;
   }
   return true;
 }

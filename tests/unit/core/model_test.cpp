@@ -4,15 +4,12 @@
 #include <set>
 
 #include "core_test.hpp"
+#include "support/sanitizers.hpp"
 
 namespace fdpstore::test {
 namespace {
 
-#ifdef __SANITIZE_THREAD__
-constexpr int kSteps = 300;  // some 30 times slower
-#else
-constexpr int kSteps = 1500;
-#endif
+constexpr int kSteps = kThreadSanitizer ? 300 : 1500;
 
 struct Model {
   std::map<std::uint64_t, std::size_t> live;  // key number → payload bytes

@@ -154,6 +154,7 @@ TEST_F(ReclaimChoice, NoMoreIsFreedWhileFreeingTakesLong) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   EXPECT_EQ(store->status().info.waiting_puts, 0U);
+  store.reset();  // which looks at `slow`
 }
 
 TEST_F(ReclaimChoice, ObjectsThatAreNoBetterThanTheirNeighboursAreNotWrittenAgain) {

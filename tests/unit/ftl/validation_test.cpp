@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "support/sanitizers.hpp"
 #include "unit/ftl/reference.hpp"
 #include "unit/ftl/support.hpp"
 
@@ -23,7 +24,7 @@ using ftl::Isolation;
 
 constexpr std::uint64_t kMapped = 64 * kKiB;
 constexpr std::uint32_t kPerRu = 128;
-constexpr std::uint32_t kRus = kSlow ? 8192 : 16384;  // for data
+constexpr std::uint32_t kRus = kSanitized ? 8192 : 16384;  // for data
 
 // The principal branch of Lambert's W by Newton's method: w with w × e^w = x, for -1/e < x < 0.
 double lambert_w0(double x) {

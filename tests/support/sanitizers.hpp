@@ -1,0 +1,24 @@
+// Which sanitizer the tests are built with: under one, what takes long does less.
+#pragma once
+
+namespace fdpstore::test {
+
+#if defined(__has_feature)
+#define FDPSTORE_HAS_FEATURE(name) __has_feature(name)
+#else
+#define FDPSTORE_HAS_FEATURE(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || FDPSTORE_HAS_FEATURE(address_sanitizer)
+inline constexpr bool kAddressSanitizer = true;
+#else
+inline constexpr bool kAddressSanitizer = false;
+#endif
+#if defined(__SANITIZE_THREAD__) || FDPSTORE_HAS_FEATURE(thread_sanitizer)
+inline constexpr bool kThreadSanitizer = true;
+#else
+inline constexpr bool kThreadSanitizer = false;
+#endif
+#undef FDPSTORE_HAS_FEATURE
+inline constexpr bool kSanitized = kAddressSanitizer || kThreadSanitizer;
+
+}  // namespace fdpstore::test
