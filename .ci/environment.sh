@@ -7,7 +7,8 @@ BUILD_DIR="$ROOT/build"
 LOG_DIR="$BUILD_DIR/logs"
 VENV="$BUILD_DIR/venv"
 JOBS="${FDPSTORE_JOBS:-$(nproc)}"
-export CCACHE_BASEDIR="$ROOT" # what one build directory compiled serves another of the same flags
+# What one build directory compiled serves another of the same flags, -Werror aside.
+export CCACHE_BASEDIR="$ROOT" CCACHE_IGNOREOPTIONS=-Werror
 
 readonly BUILD_PACKAGES=(
   g++ cmake ninja-build pkg-config ccache

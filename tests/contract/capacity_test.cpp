@@ -4,6 +4,7 @@
 #include <set>
 
 #include "fixture.hpp"
+#include "support/sanitizers.hpp"
 
 namespace fdpstore::test {
 namespace {
@@ -15,7 +16,7 @@ class DiskSampler {
       : disk_use_(std::move(disk_use)), thread_([this] {
           while (!stop_) {
             most_ = std::max(most_.load(), sample());
-            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            std::this_thread::sleep_for(std::chrono::milliseconds(kSanitized ? 10 : 1));
           }
         }) {}
   ~DiskSampler() {

@@ -7,7 +7,7 @@
 namespace fdpstore::test {
 namespace {
 
-constexpr std::uint64_t kRuns = kSanitized ? 20 : 130;
+constexpr std::uint64_t kRuns = kThreadSanitizer ? 10 : kAddressSanitizer ? 20 : 130;
 
 class Campaign : public ::testing::TestWithParam<std::uint64_t> {};
 

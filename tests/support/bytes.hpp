@@ -13,6 +13,7 @@
 #include <memory>
 #include <new>
 #include <span>
+#include <vector>
 
 namespace fdpstore::test {
 
@@ -47,6 +48,17 @@ inline bool matches(std::span<const std::byte> bytes, std::uint64_t seed) {
     if (std::memcmp(bytes.data() + at, words.data(), size) != 0) return false;
   }
   return true;
+}
+
+inline std::vector<std::byte> make_bytes(std::size_t size, std::uint64_t seed) {
+  std::vector<std::byte> out(size);
+  fill(out, seed);
+  return out;
+}
+
+// std::ranges::equal looks at each byte by itself, which takes long without optimisation.
+inline bool same(std::span<const std::byte> a, std::span<const std::byte> b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
 }
 
 // Memory at a chosen distance from a 4096-byte boundary: 0 travels without a copy, others need one.

@@ -85,6 +85,13 @@ class File {
   int fd_;
 };
 
+inline std::vector<std::byte> read_file(const std::filesystem::path& path) {
+  const File file(path, O_RDONLY);
+  std::vector<std::byte> bytes(file.size());
+  if (!bytes.empty()) file.read(bytes, 0);
+  return bytes;
+}
+
 inline void flip_byte(const std::filesystem::path& path, std::uint64_t at) {
   const File file(path, O_RDWR);
   std::byte value{};

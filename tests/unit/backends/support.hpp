@@ -7,7 +7,6 @@
 #include <fstream>
 #include <memory>
 #include <optional>
-#include <random>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -18,6 +17,7 @@
 #include "backends/file_backend.hpp"
 #include "fdpstore/backend.hpp"
 #include "io/aligned_buffer.hpp"
+#include "support/bytes.hpp"
 #include "support/files.hpp"
 #include "support/small_file_system.hpp"
 
@@ -39,8 +39,7 @@ inline std::unique_ptr<Backend> must_open(const backends::FileBackendOptions& op
 inline io::AlignedBuffer random_bytes(std::size_t size, std::uint32_t seed) {
   auto buffer = io::AlignedBuffer::make({.size_bytes = size});
   EXPECT_TRUE(buffer);
-  std::mt19937 random(seed);
-  for (std::byte& byte : buffer->span()) byte = static_cast<std::byte>(random());
+  test::fill(buffer->span(), seed);
   return std::move(*buffer);
 }
 

@@ -12,19 +12,14 @@
 
 #include "core/check.hpp"
 #include "core/segment_store.hpp"
+#include "support/bytes.hpp"
 #include "support/keys.hpp"
 #include "support/mem_backend.hpp"
 
 namespace fdpstore::test {
 
 inline std::vector<std::byte> make_payload(std::uint64_t number, std::size_t bytes) {
-  std::vector<std::byte> out(bytes);
-  std::uint64_t x = number * 0xD1342543DE82EF95ULL + 1;
-  for (std::size_t i = 0; i < bytes; ++i) {
-    if (i % 8 == 0) x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-    out[i] = static_cast<std::byte>(x >> (i % 8 * 8));
-  }
-  return out;
+  return make_bytes(bytes, number);
 }
 
 // One handle per tenant, as many as allowed; survivors go to the last one.

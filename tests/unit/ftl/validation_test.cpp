@@ -99,12 +99,19 @@ double measure_uniform(Ftl& ftl) {
   return measure(ftl, [units](Random& random) { return Pick{random.below(units), 0}; });
 }
 
+class Validation : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (kThreadSanitizer) GTEST_SKIP() << "minutes of one thread";
+  }
+};
+
 struct Uniform {
   double spare_percent;
   double theory;  // the closed form as the notes have it, at exactly this spare
   double greedy;  // earlier measurements with RUs of 128 units
 };
-class UniformRandom : public ::testing::TestWithParam<Uniform> {};
+class UniformRandom : public Validation, public ::testing::WithParamInterface<Uniform> {};
 
 TEST_P(UniformRandom, FifoFollowsTheClosedForm) {
   ASSERT_NEAR(closed_form(GetParam().spare_percent / 100), GetParam().theory, 0.0006);
@@ -157,7 +164,9 @@ void fill_hot_cold(Ftl& ftl, bool separate) {
   ftl.write_units(hot, ftl.logical_units() - hot, separate ? 1 : 0);
 }
 
-TEST(HotCold, MixedIsWorseThanUniform) {
+class HotCold : public Validation {};
+
+TEST_F(HotCold, MixedIsWorseThanUniform) {
   Ftl ftl = need(Ftl::make(drive(15, Collection::greedy)));
   fill_hot_cold(ftl, false);
   const double measured = measure(ftl, hot_cold(ftl.logical_units(), false), 8);
@@ -165,7 +174,7 @@ TEST(HotCold, MixedIsWorseThanUniform) {
   EXPECT_NEAR(measured / 4.22, 1, 0.03);
 }
 
-TEST(HotCold, SeparationAloneGainsLittle) {
+TEST_F(HotCold, SeparationAloneGainsLittle) {
   Ftl ftl = need(Ftl::make(drive(15, Collection::greedy, 2, Isolation::persistent)));
   fill_hot_cold(ftl, true);
   const double measured = measure(ftl, hot_cold(ftl.logical_units(), true), 8);
@@ -174,7 +183,7 @@ TEST(HotCold, SeparationAloneGainsLittle) {
 }
 
 // Two drives, with the spare space divided so that the sum of what they write is least.
-TEST(HotCold, SplittingTheSpareGainsMost) {
+TEST_F(HotCold, SplittingTheSpareGainsMost) {
   const double spare = 0.15;
   const auto total = [&](double hot_spare) {
     const double cold_spare = (spare - kHotSpace * hot_spare) / (1 - kHotSpace);
@@ -255,7 +264,7 @@ TEST_P(AgainstReference, HotAndColdWritesCountTheSame) {
   for (std::uint32_t unit = 0; unit < units; ++unit) write(unit, 0);
   const Load load = hot_cold(units, separate);
   Random random(11);
-  for (int i = 0; i < 20 * units_; ++i) {
+  for (int i = 0; i < (kSanitized ? 5 : 20) * units_; ++i) {
     const Pick pick = load(random);
     write(pick.unit, pick.handle);
   }

@@ -11,7 +11,6 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -24,6 +23,7 @@
 #include "io/unique_fd.hpp"
 #include "objects/names.hpp"
 #include "objects/object_store.hpp"
+#include "support/bytes.hpp"
 #include "support/eventually.hpp"
 #include "support/files.hpp"
 
@@ -34,6 +34,9 @@ using Bytes = std::vector<std::byte>;
 
 using test::eventually;
 using test::flip_byte;
+using test::make_bytes;
+using test::read_file;
+using test::same;
 using test::TempDir;
 
 // One stream per KV rank parity, so that placement can be seen in the inode's hint.
@@ -81,16 +84,6 @@ inline ObjectKey make_key(std::uint64_t number, const std::string& model = "org/
   key.kv_rank = 0x01000001;
   key.cache_salt = salt;
   return key;
-}
-
-inline Bytes make_bytes(std::size_t size, std::uint64_t seed) {
-  Bytes bytes(size);
-  std::mt19937_64 random(seed);
-  for (std::size_t i = 0; i < size; i += 8) {
-    const std::uint64_t value = random();
-    std::memcpy(bytes.data() + i, &value, std::min<std::size_t>(8, size - i));
-  }
-  return bytes;
 }
 
 inline std::string file_name(const ObjectKey& key) {
@@ -155,12 +148,6 @@ inline void write_file(const std::string& path, std::span<const std::byte> bytes
   std::ofstream out(path, std::ios::binary);
   out.write(reinterpret_cast<const char*>(bytes.data()),
             static_cast<std::streamsize>(bytes.size()));
-}
-inline Bytes read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  const std::string text((std::istreambuf_iterator<char>(in)), {});
-  const auto bytes = std::as_bytes(std::span(text));
-  return {bytes.begin(), bytes.end()};
 }
 inline std::size_t count_files(const std::string& path, std::string_view ending) {
   std::size_t count = 0;
