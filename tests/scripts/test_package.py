@@ -21,7 +21,8 @@ print(fdpstore.__version__, version("fdpstore"))
 
 
 def test_installed_package_opens_a_store(tmp_path):
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    # The compiler by CMake's name for it, not Python's: ccache tells them apart.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"CXX": "c++"}
     target = tmp_path / "installed"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
     command += ["--no-build-isolation", "--disable-pip-version-check", "--target", str(target)]
