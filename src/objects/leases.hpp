@@ -52,7 +52,8 @@ class Leases {
   std::size_t sweep_at_ = 1024;
 };
 
-// One put of a key at a time; the others wait, without a thread, until it is over.
+// One put, erase or eviction of a key at a time; puts and erases wait, without a thread, until it
+// is over.
 //
 // Thread:  any.
 class KeyGate {

@@ -296,22 +296,30 @@ struct ObjectStore::Erasing {
   std::optional<Error> error;
 };
 
-void ObjectStore::erase_one(Erasing& erasing, std::size_t item) {
+// After a put of the key, or its eviction, that is on its way: false until then.
+bool ObjectStore::erase_one(const std::shared_ptr<Batch>& batch, Erasing& erasing,
+                            std::size_t item) {
   const ObjectName& name = erasing.names[item];
-  if (name.file.empty() || !leases_.claim(name.digest)) return;
-  auto removed = directory_->remove(name);
-  if (removed && *removed) {
-    erasing.sizes[item] = *removed;
-    const std::uint64_t allocated = space_for(**removed) - kFileOverheadBytes;
-    usage_.remove(name, erasing.salts[item], {**removed, allocated});
-    ++counters_.deleted_objects;
+  if (name.file.empty()) return true;
+  const auto again = [this, batch, item] { pool_->retry(Lane::quick, batch, item); };
+  if (!gate_.enter(name.digest, again)) return false;
+  if (leases_.claim(name.digest)) {
+    auto removed = directory_->remove(name);
+    if (removed && *removed) {
+      erasing.sizes[item] = *removed;
+      const std::uint64_t allocated = space_for(**removed) - kFileOverheadBytes;
+      usage_.remove(name, erasing.salts[item], {**removed, allocated});
+      ++counters_.deleted_objects;
+    }
+    leases_.release_claim(name.digest);
+    if (!removed || *removed) {
+      const std::lock_guard guard(erasing.mutex);
+      erasing.removed = true;
+      if (!removed && !erasing.error) erasing.error = std::move(removed.error());
+    }
   }
-  leases_.release_claim(name.digest);
-  if (!removed || *removed) {
-    const std::lock_guard guard(erasing.mutex);
-    erasing.removed = true;
-    if (!removed && !erasing.error) erasing.error = std::move(removed.error());
-  }
+  gate_.leave(name.digest);
+  return true;
 }
 
 Result<std::vector<std::optional<std::uint64_t>>> ObjectStore::erase(std::span<const KeyRef> keys) {
@@ -331,8 +339,9 @@ Result<std::vector<std::optional<std::uint64_t>>> ObjectStore::erase(std::span<c
   batch->count = keys.size();
   batch->chunk = kEraseChunk;
   batch->run = [&](std::size_t begin, std::size_t end, unsigned) {
-    for (std::size_t i = begin; i < end; ++i) erase_one(erasing, i);
-    return end - begin;
+    std::size_t finished = 0;
+    for (std::size_t i = begin; i < end; ++i) finished += erase_one(batch, erasing, i) ? 1 : 0;
+    return finished;
   };
   batch->cancel = [&](std::size_t, std::size_t) {
     const std::lock_guard guard(erasing.mutex);

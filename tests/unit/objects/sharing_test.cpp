@@ -184,6 +184,56 @@ TEST(Sharing, EverythingAtOnceNeverReturnsWrongBytes) {
   EXPECT_LE(test::disk_bytes(directory.path()), options.capacity_bytes);
 }
 
+TEST(Sharing, StoredAndErasedAtOnceIsCountedAsItIsOnDisk) {
+  TempDir directory;
+  Options options = options_for(directory);
+  options.exclusive = true;
+  options.capacity_bytes = 64 << 20;
+  const auto store = open(options);
+  const ObjectKey key = make_key(1);
+  const KeyRef ref = key.ref();
+  const Bytes bytes = make_bytes(1000, 1);
+  for (int round = 0; round < 1000; ++round) {
+    std::atomic<bool> stop{false};
+    std::thread eraser([&] {
+      while (!stop) EXPECT_TRUE(store->erase({&ref, 1}));
+    });
+    EXPECT_TRUE(put(*store, key, bytes).ok());
+    stop = true;
+    eraser.join();
+    const bool there = look(*store, key) == KeyStatus::hit;
+    ASSERT_EQ(store->status().info.live_objects, there ? 1 : 0) << "in round " << round;
+  }
+}
+
+TEST(Sharing, WhatEraseCallsAbsentIsNotFound) {
+  TempDir directory;
+  Options options = options_for(directory);
+  options.exclusive = true;
+  options.capacity_bytes = 1 << 20;
+  const auto store = open(options);
+  const Bytes bytes = make_bytes(10'000, 1);
+  std::atomic<std::uint64_t> newest{0};
+  const auto put_next = [&] { EXPECT_TRUE(put(*store, make_key(++newest), bytes).ok()); };
+  while (store->take_dropped().empty()) put_next();
+  const std::uint64_t room = store->status().info.live_objects;
+  std::atomic<bool> stop{false};
+  std::thread putter([&] {
+    while (!stop) put_next();
+  });
+  // Each is the next one to be reclaimed.
+  int found = 0;
+  for (std::uint64_t oldest = 2; oldest < 5000; ++oldest) {
+    while (newest < oldest + room) std::this_thread::yield();
+    const ObjectKey key = make_key(oldest);
+    (void)erase(*store, key);
+    found += look(*store, key) == KeyStatus::hit ? 1 : 0;
+  }
+  EXPECT_EQ(found, 0);
+  stop = true;
+  putter.join();
+}
+
 TEST(Sharing, LookupDoesNotWaitBehindPuts) {
   TempDir directory;
   Options options = options_for(directory);
