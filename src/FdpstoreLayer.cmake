@@ -18,7 +18,7 @@ set(address -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   # Half of the time to compile: no checks of undefined behaviour in the libraries' own templates,
   # and those of addresses as calls, with which the tests take up to a sixth longer.
-  list(APPEND address "-fsanitize-ignorelist=${CMAKE_CURRENT_LIST_DIR}/system_headers.txt"
+  list(APPEND address "-fsanitize-ignorelist=${CMAKE_CURRENT_LIST_DIR}/ubsan_ignorelist.txt"
        -fsanitize-address-outline-instrumentation)
 endif()
 if(FDPSTORE_SANITIZE STREQUAL "address")

@@ -17,11 +17,11 @@
 #include "support/bytes.hpp"
 #include "support/client.hpp"
 #include "support/keys.hpp"
+#include "support/units.hpp"
 
 namespace fdpstore::test {
 namespace {
 
-constexpr std::uint64_t kMiB = 1U << 20;
 constexpr std::uint64_t kObject = 1 * kMiB;
 constexpr std::uint64_t kRecord = kObject + 4096;  // with its header
 constexpr char kFdpSerial[] = "fdp0";

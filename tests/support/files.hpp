@@ -92,6 +92,11 @@ inline std::vector<std::byte> read_file(const std::filesystem::path& path) {
   return bytes;
 }
 
+inline std::string read_text(const std::filesystem::path& path) {
+  const std::vector<std::byte> bytes = read_file(path);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
 inline void flip_byte(const std::filesystem::path& path, std::uint64_t at) {
   const File file(path, O_RDWR);
   std::byte value{};

@@ -13,11 +13,9 @@
 #include <vector>
 
 #include "fdpstore/options.hpp"
+#include "support/units.hpp"
 
 namespace fdpstore::test {
-
-inline constexpr std::uint64_t kKiB = 1024;
-inline constexpr std::uint64_t kMiB = 1024 * kKiB;
 
 // Where segments lie: in files of a directory, or in one medium.
 enum class Medium : std::uint8_t {

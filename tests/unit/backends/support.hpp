@@ -20,12 +20,11 @@
 #include "support/bytes.hpp"
 #include "support/files.hpp"
 #include "support/small_file_system.hpp"
+#include "support/units.hpp"
 
 namespace fdpstore::test {
 
 namespace fs = std::filesystem;
-
-constexpr std::uint64_t kMiB = 1ULL << 20;
 
 inline std::unique_ptr<Backend> must_open(const backends::FileBackendOptions& options) {
   auto backend = backends::open_file_backend(options);
@@ -44,7 +43,7 @@ inline io::AlignedBuffer random_bytes(std::size_t size, std::uint32_t seed) {
 }
 
 inline bool same(const io::AlignedBuffer& a, const io::AlignedBuffer& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
+  return same(a.span(), b.span());
 }
 
 // Submits one request and waits for it.

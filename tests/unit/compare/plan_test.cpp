@@ -8,14 +8,15 @@
 
 #include "compare/plan.hpp"
 #include "ftl/sim_parameters.hpp"
+#include "support/units.hpp"
 #include "unit/compare/hand_made.hpp"
 
 namespace fdpstore::compare {
 namespace {
 
+using test::kGiB;
+using test::kMiB;
 using testing::need;
-constexpr std::uint64_t kMiB = 1U << 20;
-constexpr std::uint64_t kGiB = 1U << 30;
 
 PreparedTrace trace_of(std::uint64_t unique_bytes, std::uint64_t object_bytes = kMiB) {
   PreparedTrace trace;

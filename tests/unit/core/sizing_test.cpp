@@ -4,11 +4,13 @@
 #include <cstdint>
 
 #include "core/sizing.hpp"
+#include "support/units.hpp"
 
 namespace fdpstore::core {
 namespace {
 
-constexpr std::uint64_t kMiB = 1U << 20, kGiB = 1U << 30;
+using test::kGiB;
+using test::kMiB;
 
 TEST(DefaultSegment, OfALargeStoreHoldsObjectsOfPowersOfTwoWithLittleLeft) {
   Options options;

@@ -7,12 +7,9 @@
 
 #include "fdpstore/result.hpp"
 #include "ftl/ftl.hpp"
+#include "support/units.hpp"
 
 namespace fdpstore::test {
-
-inline constexpr std::uint64_t kKiB = 1024;
-inline constexpr std::uint64_t kMiB = 1024 * kKiB;
-inline constexpr std::uint64_t kGiB = 1024 * kMiB;
 
 template <class T>
 T need(Result<T> result) {

@@ -5,12 +5,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <set>
 #include <string>
 
 #include "placement/embedded_policies.hpp"
 #include "placement/policies.hpp"
+#include "support/files.hpp"
 #include "unit/placement/expect.hpp"
 #include "unit/placement/object.hpp"
 
@@ -98,9 +98,7 @@ TEST(ShippedPolicies, CompiledInCopyIsTheSourceFile) {
   const fs::path source = policy_directories().back();
   std::size_t compared = 0;
   for (const EmbeddedPolicy& policy : embedded_policies()) {
-    std::ifstream in(source / fmt::format("{}.policy", policy.name), std::ios::binary);
-    const std::string text{std::istreambuf_iterator<char>(in), {}};
-    EXPECT_EQ(policy.text, text) << policy.name;
+    EXPECT_EQ(policy.text, test::read_text(source / fmt::format("{}.policy", policy.name)));
     EXPECT_TRUE(parse_policy(policy.text, policy.name, limits(4))) << policy.name;
     ++compared;
   }

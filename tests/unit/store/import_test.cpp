@@ -145,8 +145,7 @@ TEST_F(Import, ADirectoryOfFilesGoesToEveryLayoutAndMediumAndBack) {
   for (const auto& [name, files] : {std::pair("files", &before), std::pair("back", &after)}) {
     for (const auto& file : test::files_under(path(name))) {
       if (file.extension() != ".data") continue;
-      std::ifstream content(file, std::ios::binary);
-      (*files)[file.filename().native()] = {std::istreambuf_iterator<char>(content), {}};
+      (*files)[file.filename().native()] = test::read_text(file);
     }
   }
   EXPECT_EQ(before.size(), kObjects);
@@ -206,8 +205,7 @@ TEST_F(Import, DamagedSourceObjectsAreNamedAndNotCopied) {
   make(path("from"), segment());
   const test::Buffer payload = test::payload(size_of(17), 17);
   for (const auto& file : test::files_under(path("from"))) {
-    std::ifstream content(file, std::ios::binary);
-    const std::string bytes{std::istreambuf_iterator<char>(content), {}};
+    const std::string bytes = test::read_text(file);
     const auto at = bytes.find(
         std::string_view(reinterpret_cast<const char*>(payload.span().data()), payload.size()));
     if (at != std::string::npos) test::flip_byte(file, at + 5000);

@@ -13,6 +13,7 @@
 #include "support/client.hpp"
 #include "support/files.hpp"
 #include "support/keys.hpp"
+#include "support/units.hpp"
 
 namespace fdpstore::test {
 namespace {
@@ -20,8 +21,6 @@ namespace {
 using store::choose_place;
 using testing::AllOf;
 using testing::HasSubstr;
-
-constexpr std::uint64_t kMiB = 1U << 20;
 
 class Places : public ::testing::Test {
  protected:

@@ -187,8 +187,7 @@ TEST_P(RecordTrace, EveryCallIsInTheFileAndNoPayload) {
                                                                       {trace::OpKind::load, 12},
                                                                       {trace::OpKind::erase, 2}};
   EXPECT_EQ(ops, expected);
-  std::ifstream content(file(), std::ios::binary);
-  const std::string bytes{std::istreambuf_iterator<char>(content), {}};
+  const std::string bytes = test::read_text(file());
   const std::string_view piece(reinterpret_cast<const char*>(payloads[0].data()), 16);
   EXPECT_EQ(bytes.find(piece), std::string::npos);
 }

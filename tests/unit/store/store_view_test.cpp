@@ -99,9 +99,7 @@ TEST_P(View, ReadingChangesNothing) {
   const auto snapshot = [&] {
     std::string all;
     for (const auto& path : test::files_under(options().base_path)) {
-      std::ifstream file(path, std::ios::binary);
-      all += path.native();
-      all.append(std::istreambuf_iterator<char>(file), {});
+      all += path.native() + test::read_text(path);
     }
     return all;
   };
