@@ -60,6 +60,23 @@ TEST_P(StoreLoad, AnotherSizeIsAMissAndHarmsNothing) {
   EXPECT_EQ(get(1, 10000), KeyStatus::hit);
 }
 
+TEST_P(StoreLoad, LookupTellsTheSizeOfEachHit) {
+  open();
+  const std::size_t sizes[] = {1, 4096, 4097, 300'000};
+  for (std::uint64_t n = 0; n < std::size(sizes); ++n) {
+    ASSERT_EQ(put(2 * n, sizes[n]), KeyStatus::stored);
+  }
+  for (int round = 0; round < 2; ++round) {
+    const auto keys = make_keys(0, 2 * std::size(sizes));  // every other one is absent
+    const TaskResult result = expect_done(client().lookup(refs(keys)));
+    ASSERT_EQ(result.sizes.size(), keys.size());
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      EXPECT_EQ(result.sizes[i], i % 2 == 0 ? sizes[i / 2] : 0) << "object " << i;
+    }
+    if (round == 0) reopen();
+  }
+}
+
 TEST_P(StoreLoad, AbsentKeysAreMisses) {
   open();
   EXPECT_EQ(get(1, 4096), KeyStatus::miss);
