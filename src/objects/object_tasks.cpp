@@ -239,7 +239,7 @@ Result<void> ObjectStore::reserve(std::uint64_t bytes) {
 // False: there is nothing that may go.
 Result<bool> ObjectStore::evict_one() {
   const auto victim = usage_.take_victim([this](std::uint64_t digest) {
-    if (!gate_.enter(digest)) return false;  // being stored anew
+    if (!gate_.enter(digest)) return false;  // being stored anew, or erased
     if (leases_.claim(digest)) return true;
     gate_.leave(digest);
     return false;
@@ -296,30 +296,33 @@ struct ObjectStore::Erasing {
   std::optional<Error> error;
 };
 
-// After a put of the key, or its eviction, that is on its way: false until then.
-bool ObjectStore::erase_one(const std::shared_ptr<Batch>& batch, Erasing& erasing,
+bool ObjectStore::run_erase(const std::shared_ptr<Batch>& batch, Erasing& erasing,
                             std::size_t item) {
-  const ObjectName& name = erasing.names[item];
-  if (name.file.empty()) return true;
+  if (erasing.names[item].file.empty()) return true;
+  const std::uint64_t digest = erasing.names[item].digest;
   const auto again = [this, batch, item] { pool_->retry(Lane::quick, batch, item); };
-  if (!gate_.enter(name.digest, again)) return false;
-  if (leases_.claim(name.digest)) {
-    auto removed = directory_->remove(name);
-    if (removed && *removed) {
-      erasing.sizes[item] = *removed;
-      const std::uint64_t allocated = space_for(**removed) - kFileOverheadBytes;
-      usage_.remove(name, erasing.salts[item], {**removed, allocated});
-      ++counters_.deleted_objects;
-    }
-    leases_.release_claim(name.digest);
-    if (!removed || *removed) {
-      const std::lock_guard guard(erasing.mutex);
-      erasing.removed = true;
-      if (!removed && !erasing.error) erasing.error = std::move(removed.error());
-    }
-  }
-  gate_.leave(name.digest);
+  if (!gate_.enter(digest, again)) return false;
+  erase_one(erasing, item);
+  gate_.leave(digest);
   return true;
+}
+
+void ObjectStore::erase_one(Erasing& erasing, std::size_t item) {
+  const ObjectName& name = erasing.names[item];
+  if (!leases_.claim(name.digest)) return;
+  auto removed = directory_->remove(name);
+  if (removed && *removed) {
+    erasing.sizes[item] = *removed;
+    const std::uint64_t allocated = space_for(**removed) - kFileOverheadBytes;
+    usage_.remove(name, erasing.salts[item], {**removed, allocated});
+    ++counters_.deleted_objects;
+  }
+  leases_.release_claim(name.digest);
+  if (!removed || *removed) {
+    const std::lock_guard guard(erasing.mutex);
+    erasing.removed = true;
+    if (!removed && !erasing.error) erasing.error = std::move(removed.error());
+  }
 }
 
 Result<std::vector<std::optional<std::uint64_t>>> ObjectStore::erase(std::span<const KeyRef> keys) {
@@ -340,7 +343,7 @@ Result<std::vector<std::optional<std::uint64_t>>> ObjectStore::erase(std::span<c
   batch->chunk = kEraseChunk;
   batch->run = [&](std::size_t begin, std::size_t end, unsigned) {
     std::size_t finished = 0;
-    for (std::size_t i = begin; i < end; ++i) finished += erase_one(batch, erasing, i) ? 1 : 0;
+    for (std::size_t i = begin; i < end; ++i) finished += run_erase(batch, erasing, i) ? 1 : 0;
     return finished;
   };
   batch->cancel = [&](std::size_t, std::size_t) {

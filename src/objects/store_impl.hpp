@@ -96,8 +96,9 @@ class ObjectStore final : public Store {
   [[nodiscard]] Result<KeyStatus> get_one(Task& task, std::size_t item, unsigned worker);
   [[nodiscard]] KeyStatus look_one(Task& task, std::size_t item);
   void lookup_done(Task& task);
-  [[nodiscard]] bool erase_one(const std::shared_ptr<Batch>& batch, Erasing& erasing,
+  [[nodiscard]] bool run_erase(const std::shared_ptr<Batch>& batch, Erasing& erasing,
                                std::size_t item);
+  void erase_one(Erasing& erasing, std::size_t item);
   [[nodiscard]] Result<void> reserve(std::uint64_t bytes);
   [[nodiscard]] Result<bool> evict_one();
   void drop_damaged(const ObjectName& name, const FileState& state);

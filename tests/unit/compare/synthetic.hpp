@@ -8,10 +8,9 @@
 #include <vector>
 
 #include "compare/result.hpp"
+#include "support/units.hpp"
 
 namespace fdpstore::compare::testing {
-
-inline constexpr std::uint64_t kGiB = 1ULL << 30;
 
 struct Shape {
   Subject subject = Subject::fdpstore;
@@ -89,7 +88,7 @@ inline Cell setting_of(std::string trace, double share, std::uint64_t units) {
   Cell cell;
   cell.trace = std::move(trace);
   cell.capacity_share = share;
-  cell.capacity_bytes = static_cast<std::uint64_t>(share * 128) * kGiB + (1U << 20);
+  cell.capacity_bytes = static_cast<std::uint64_t>(share * 128) * test::kGiB + test::kMiB;
   cell.ru_bytes = cell.capacity_bytes / units / 4096 * 4096;
   cell.device = "sim:capacity=12G,op=7,ru=96M,ruhs=8";
   return cell;

@@ -37,9 +37,7 @@ std::uint64_t digest_of(const ObjectKey& key) {
 
 TEST(Capacity, TenTimesAsMuchNeverExceedsItOnDisk) {
   TempDir directory;
-  Options options = options_for(directory);
-  options.exclusive = true;
-  options.capacity_bytes = 2 << 20;
+  const Options options = exclusive_for(directory, 2 << 20);
   auto store = open(options);
   std::atomic<bool> stop{false};
   std::atomic<std::uint64_t> most{0};
@@ -103,9 +101,7 @@ TEST(Capacity, SmallerOneAtOpenEvictsTheOldest) {
 
 TEST(Capacity, LockedObjectsStayAndFillingUpFailsWithinABound) {
   TempDir directory;
-  Options options = options_for(directory);
-  options.exclusive = true;
-  options.capacity_bytes = 400'000;
+  Options options = exclusive_for(directory, 400'000);
   auto store = open(options);
   const Bytes bytes = make_bytes(kObjectBytes, 1);
   std::uint64_t locked = 0;

@@ -143,6 +143,12 @@ inline Options options_for(const TempDir& directory) {
   options.base_path = directory.string();
   return options;
 }
+inline Options exclusive_for(const TempDir& directory, std::uint64_t capacity_bytes) {
+  Options options = options_for(directory);
+  options.exclusive = true;
+  options.capacity_bytes = capacity_bytes;
+  return options;
+}
 
 inline void write_file(const std::string& path, std::span<const std::byte> bytes) {
   std::ofstream out(path, std::ios::binary);

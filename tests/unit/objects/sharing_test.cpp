@@ -126,9 +126,7 @@ TEST(Sharing, ConcurrentPutsOfOneKeyStoreItOnce) {
 
 TEST(Sharing, EverythingAtOnceNeverReturnsWrongBytes) {
   TempDir directory;
-  Options options = options_for(directory);
-  options.exclusive = true;
-  options.capacity_bytes = 1 << 20;
+  const Options options = exclusive_for(directory, 1 << 20);
   auto store = open(options);
   std::atomic<bool> stop{false};
   std::atomic<std::uint64_t> hits{0}, wrong{0};
@@ -186,9 +184,7 @@ TEST(Sharing, EverythingAtOnceNeverReturnsWrongBytes) {
 
 TEST(Sharing, StoredAndErasedAtOnceIsCountedAsItIsOnDisk) {
   TempDir directory;
-  Options options = options_for(directory);
-  options.exclusive = true;
-  options.capacity_bytes = 64 << 20;
+  const Options options = exclusive_for(directory, 64 << 20);
   const auto store = open(options);
   const ObjectKey key = make_key(1);
   const KeyRef ref = key.ref();
@@ -208,9 +204,7 @@ TEST(Sharing, StoredAndErasedAtOnceIsCountedAsItIsOnDisk) {
 
 TEST(Sharing, WhatEraseCallsAbsentIsNotFound) {
   TempDir directory;
-  Options options = options_for(directory);
-  options.exclusive = true;
-  options.capacity_bytes = 1 << 20;
+  const Options options = exclusive_for(directory, 1 << 20);
   const auto store = open(options);
   const Bytes bytes = make_bytes(10'000, 1);
   std::atomic<std::uint64_t> newest{0};

@@ -98,7 +98,8 @@ TEST(ShippedPolicies, CompiledInCopyIsTheSourceFile) {
   const fs::path source = policy_directories().back();
   std::size_t compared = 0;
   for (const EmbeddedPolicy& policy : embedded_policies()) {
-    EXPECT_EQ(policy.text, test::read_text(source / fmt::format("{}.policy", policy.name)));
+    EXPECT_EQ(policy.text, test::read_text(source / fmt::format("{}.policy", policy.name)))
+        << policy.name;
     EXPECT_TRUE(parse_policy(policy.text, policy.name, limits(4))) << policy.name;
     ++compared;
   }
