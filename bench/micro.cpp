@@ -26,7 +26,7 @@ std::vector<std::byte> hash_of(std::uint64_t number) {
 
 // A lookup of one key that is there, at that many objects.
 void index_lookup(benchmark::State& state) {
-  core::Index index;
+  core::Index index(static_cast<std::uint64_t>(state.range(0)));
   const auto objects = static_cast<std::uint64_t>(state.range(0));
   for (std::uint64_t i = 0; i < objects; ++i) {
     index.insert(Key(ScopeId{0}, hash_of(i)), {.location = {{}, 4096, 1}, .prompt = {}});

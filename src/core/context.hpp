@@ -63,13 +63,16 @@ struct Context {
         backend(store_backend),
         io(store_backend),
         segments(store_backend.geometry(), store_backend.capabilities().fixed_size_segments,
-                 budget_bytes) {}
+                 budget_bytes),
+        index(budget_bytes / kSmallObjectBytes) {}
 
   [[nodiscard]] double now_s() const { return backend.clock().now_s() - start_s; }
   [[nodiscard]] std::uint32_t now_ticks() const {
     return 1 + static_cast<std::uint32_t>(now_s() * kTicksPerSecond);
   }
   static constexpr double kTicksPerSecond = 100;
+  // Most objects are larger: the index is made for as many as there would be of these.
+  static constexpr std::uint64_t kSmallObjectBytes = 256U << 10;
 
   // Keys looked up, or stored without having been. Returns the clock's low half; never 0. Any
   // thread.

@@ -1,8 +1,8 @@
 #include "core/index.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
-#include <cmath>
 #include <cstring>
 
 #define XXH_INLINE_ALL
@@ -73,25 +73,13 @@ std::uint64_t Key::digest() const {
 // ----------------------------------------------------------------------------------------- Index
 
 namespace {
-constexpr unsigned kShardBits = 10;
-constexpr std::uint32_t kShards = 1U << kShardBits;
-static_assert(kShards == Index::kPlaces);
-constexpr unsigned kSlotBits = 32 - kShardBits;
+constexpr unsigned kMinShardBits = 4, kMaxShardBits = 14;
+constexpr std::uint64_t kObjectsPerShard = 2048;
 constexpr std::uint32_t kChunkSlots = 16;  // slots are allocated this many at a time
 
-// Shards get shares from 1 to 2, so that their hash sets do not all double at the same time, which
-// would make an object cost half as much again just after.
-constexpr std::uint32_t kShareSteps = 1U << 14;
-std::uint32_t shard_number(std::uint64_t digest) {
-  static const std::vector<std::uint16_t> table = [] {
-    std::vector<std::uint16_t> made(kShareSteps);
-    for (std::uint32_t i = 0; i < kShareSteps; ++i) {
-      made[i] = static_cast<std::uint16_t>(kShards *
-                                           std::log2(1.0 + static_cast<double>(i) / kShareSteps));
-    }
-    return made;
-  }();
-  return table[digest >> 50];
+unsigned shard_bits_for(std::uint64_t objects) {
+  const auto bits = static_cast<unsigned>(std::bit_width(objects / kObjectsPerShard));
+  return std::clamp(bits, kMinShardBits, kMaxShardBits);
 }
 
 struct Lock {
@@ -218,7 +206,6 @@ struct Index::Shard {
   std::uint32_t take_slot() {
     if (free_slots.empty()) {
       const auto first = static_cast<std::uint32_t>(chunks.size()) * kChunkSlots;
-      assert(first < (1U << kSlotBits));
       chunks.push_back(std::make_unique<Slot[]>(kChunkSlots));
       for (std::uint32_t i = kChunkSlots; i-- > 0;) free_slots.push_back(first + i);
     }
@@ -246,18 +233,35 @@ struct Index::Shard {
   std::uint64_t heap_hash_bytes = 0;  // of those, what does not fit in the slot
 };
 
-Index::Index() : shards_(std::make_unique<Shard[]>(kShards)) {}
+Index::Index(std::uint64_t expected_objects)
+    : shard_bits_(shard_bits_for(expected_objects)), shards_(std::make_unique<Shard[]>(places())) {}
 Index::~Index() = default;
+
+// Shards get shares from 3/4 to 3/2, so that their hash sets do not all double at the same time,
+// which would make an object cost half as much again just after.
+std::uint32_t Index::shard_number(std::uint64_t digest) const {
+  constexpr std::uint64_t kOne = std::uint64_t{1} << 32;
+  const std::uint64_t place = digest >> 32;                                    // x, even in 0 … 1
+  const std::uint64_t stretched = place + (place * (kOne - place) >> 32) / 3;  // x + x (1 - x) / 3
+  return static_cast<std::uint32_t>(stretched >> slot_bits());
+}
 
 Index::Shard& Index::shard_of(std::uint64_t digest) const {
   return shards_[shard_number(digest)];
 }
 
-namespace {
-EntryId make_id(std::uint64_t digest, std::uint32_t slot) {
-  return {shard_number(digest) << kSlotBits | slot};
+EntryId Index::make_id(std::uint64_t digest, std::uint32_t slot) const {
+  assert(slot >> slot_bits() == 0);
+  return {shard_number(digest) << slot_bits() | slot};
 }
-}  // namespace
+
+Index::Shard& Index::shard_of(EntryId id) const {
+  return shards_[id.value >> slot_bits()];
+}
+
+std::uint32_t Index::slot_of(EntryId id) const {
+  return id.value & ((1U << slot_bits()) - 1);
+}
 
 std::optional<Index::Hit> Index::lookup(ScopeId scope, std::span<const std::byte> hash,
                                         std::uint32_t use, Lease lease) {
@@ -320,14 +324,14 @@ Index::Inserted Index::insert(const Key& key, const ObjectState& state) {
   return {make_id(digest, id), std::nullopt};
 }
 
-std::uint32_t Index::place_of(const Key& key) {
+std::uint32_t Index::place_of(const Key& key) const {
   return shard_number(key.digest());
 }
 
 bool Index::move(EntryId id, const Location& from, const Location& to) {
-  Shard& shard = shards_[id.value >> kSlotBits];
+  Shard& shard = shard_of(id);
   const std::lock_guard guard(shard.mutex);
-  const std::uint32_t number = id.value & ((1U << kSlotBits) - 1);
+  const std::uint32_t number = slot_of(id);
   if (!shard.exists(number)) return false;
   Slot& slot = shard.at(number);
   if (slot.state().location != from) return false;
@@ -358,9 +362,9 @@ Index::Removed Index::remove(const Key& key, std::uint32_t now_ticks, bool even_
 }
 
 std::optional<Index::Entry> Index::get(EntryId id, std::uint32_t now_ticks) const {
-  Shard& shard = shards_[id.value >> kSlotBits];
+  Shard& shard = shard_of(id);
   const std::lock_guard guard(shard.mutex);
-  const std::uint32_t number = id.value & ((1U << kSlotBits) - 1);
+  const std::uint32_t number = slot_of(id);
   if (!shard.exists(number)) return std::nullopt;
   const Slot& slot = shard.at(number);
   return Entry{slot.key(), slot.state(), shard.is_locked(number, now_ticks)};
@@ -368,16 +372,16 @@ std::optional<Index::Entry> Index::get(EntryId id, std::uint32_t now_ticks) cons
 
 std::optional<std::uint64_t> Index::scan(std::uint64_t cursor, std::size_t limit,
                                          const Visitor& visit) const {
-  std::uint64_t shard_number = cursor >> 32;
+  std::uint64_t at = cursor >> 32;
   auto number = static_cast<std::uint32_t>(cursor);
-  for (; shard_number < kShards; ++shard_number, number = 0) {
-    const Shard& shard = shards_[shard_number];
+  for (; at < places(); ++at, number = 0) {
+    const Shard& shard = shards_[at];
     const std::lock_guard guard(shard.mutex);
     const auto end = static_cast<std::uint32_t>(shard.chunks.size()) * kChunkSlots;
     for (; number < end; ++number) {
       const Slot& slot = shard.at(number);
       if (!slot.live()) continue;
-      if (limit == 0) return shard_number << 32 | number;
+      if (limit == 0) return at << 32 | number;
       --limit;
       visit(slot.key(), slot.state());
     }
@@ -387,7 +391,7 @@ std::optional<std::uint64_t> Index::scan(std::uint64_t cursor, std::size_t limit
 
 std::uint64_t Index::size() const {
   std::uint64_t sum = 0;
-  for (std::uint32_t i = 0; i < kShards; ++i) {
+  for (std::uint32_t i = 0; i < places(); ++i) {
     const std::lock_guard guard(shards_[i].mutex);
     sum += shards_[i].slots.size();
   }
@@ -396,7 +400,7 @@ std::uint64_t Index::size() const {
 
 std::uint64_t Index::locked(std::uint32_t now_ticks) const {
   std::uint64_t sum = 0;
-  for (std::uint32_t i = 0; i < kShards; ++i) {
+  for (std::uint32_t i = 0; i < places(); ++i) {
     const std::lock_guard guard(shards_[i].mutex);
     for (const auto& [slot, lock] : shards_[i].locks) sum += lock.lease_end_ticks > now_ticks;
   }
@@ -405,7 +409,7 @@ std::uint64_t Index::locked(std::uint32_t now_ticks) const {
 
 std::uint64_t Index::expired_locks() const {
   std::uint64_t sum = 0;
-  for (std::uint32_t i = 0; i < kShards; ++i) {
+  for (std::uint32_t i = 0; i < places(); ++i) {
     const std::lock_guard guard(shards_[i].mutex);
     sum += shards_[i].expired;
   }
@@ -414,7 +418,7 @@ std::uint64_t Index::expired_locks() const {
 
 double Index::bytes_per_object() const {
   std::uint64_t held = 0, objects = 0, hash_bytes = 0;
-  for (std::uint32_t i = 0; i < kShards; ++i) {
+  for (std::uint32_t i = 0; i < places(); ++i) {
     const Shard& shard = shards_[i];
     const std::lock_guard guard(shard.mutex);
     held += shard.chunks.size() * kChunkSlots * sizeof(Slot) +

@@ -15,6 +15,7 @@ using format::kBlockBytes;
 
 constexpr std::size_t kHeadersAtOnce = 64;
 constexpr std::size_t kBatchObjects = 1U << 17;    // found at start, taken into the index at a time
+constexpr std::size_t kFetchAhead = 8;             // of those, on their way to the caches
 constexpr std::size_t kDenseReadAhead = 1U << 20;  // metadata: small records, all wanted
 constexpr std::size_t kSparseReadAhead = kBlockBytes;  // objects: headers between payloads
 
@@ -78,6 +79,10 @@ class Recovery {
   struct Object {
     Key key;
     ObjectState state;
+    void prefetch() const {
+      const auto* bytes = reinterpret_cast<const std::byte*>(this);
+      for (std::size_t at = 0; at < sizeof(Object); at += 64) __builtin_prefetch(bytes + at);
+    }
   };
   std::vector<Object> batch_;  // found, in the order of the segments, and not yet in the index
   struct Dead {
@@ -404,22 +409,25 @@ void Recovery::add(Segment& segment, std::uint64_t offset, const format::ObjectM
 // Those of one part of the index after another, so that it is in the processor's caches; copies of
 // one key stay in order.
 void Recovery::add_batch() {
-  std::vector<std::uint32_t> begin(Index::kPlaces + 1);
+  std::vector<std::uint32_t> begin(context_.index.places() + 1);
   std::vector<std::uint32_t> place(batch_.size());
   for (std::size_t i = 0; i < batch_.size(); ++i) {
-    place[i] = Index::place_of(batch_[i].key);
+    place[i] = context_.index.place_of(batch_[i].key);
     ++begin[place[i] + 1];
   }
-  for (std::uint32_t i = 0; i < Index::kPlaces; ++i) begin[i + 1] += begin[i];
+  for (std::uint32_t i = 0; i < context_.index.places(); ++i) begin[i + 1] += begin[i];
   std::vector<std::uint32_t> order(batch_.size());
   for (std::uint32_t i = 0; i < batch_.size(); ++i) order[begin[place[i]]++] = i;
-  for (const std::uint32_t i : order) add(batch_[i].key, batch_[i].state);
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    if (i + kFetchAhead < order.size()) batch_[order[i + kFetchAhead]].prefetch();
+    add(batch_[order[i]].key, batch_[order[i]].state);
+  }
   batch_.clear();
 }
 
 void Recovery::add(const Key& key, const ObjectState& state) {
   Segment& segment = context_.segments.at(state.location.segment);
-  const auto dead = dead_until_.find(key);
+  const auto dead = dead_until_.empty() ? dead_until_.end() : dead_until_.find(key);
   if (dead != dead_until_.end() && dead->second.until >= state.sequence) {
     // Not the copy that the tombstone names: it is needed as long as this one is there, too.
     const Dead& tomb = dead->second;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "core_test.hpp"
 
 namespace fdpstore::core {
@@ -87,14 +89,33 @@ TEST(Index, LocksAreCountedAndEnd) {
 
 TEST(Index, AnObjectCostsAtMost64BytesBeyondItsHash) {
   // Just after a hash set has grown is the worst moment, so many sizes are looked at.
-  Index index;
-  double worst = 0;
-  for (std::uint64_t i = 0; i < 1'000'000; ++i) {
-    index.insert(Key(ScopeId{0}, hash_of(i * 0x9E3779B97F4A7C15ULL)), state_at(i & 0xFFFF));
-    if (i >= 200'000 && i % 25'000 == 0) worst = std::max(worst, index.bytes_per_object());
+  for (const std::uint64_t objects : {10'000U, 500'000U}) {
+    Index index(objects);
+    double worst = 0;
+    for (std::uint64_t i = 0; i < objects; ++i) {
+      index.insert(Key(ScopeId{0}, hash_of(i * 0x9E3779B97F4A7C15ULL)), state_at(i & 0xFFFF));
+      if (i >= objects / 5 && i % (objects / 40) == 0) {
+        worst = std::max(worst, index.bytes_per_object());
+      }
+    }
+    RecordProperty("worst_bytes_per_object", std::to_string(worst));
+    EXPECT_LE(worst, 60.0) << objects << " objects";  // with 4 in the segment's list that is 64
   }
-  RecordProperty("worst_bytes_per_object", std::to_string(worst));
-  EXPECT_LE(worst, 60.0);  // with 4 in the segment's list that is 64
+}
+
+// However many there are: a rehash is of one shard, and a lookup may have to wait for it.
+TEST(Index, NoShardHoldsManyOfTheObjectsExpected) {
+  for (const std::uint64_t objects : {std::uint64_t{1} << 20, std::uint64_t{1} << 24}) {
+    const Index index(objects);
+    std::vector<std::uint64_t> keys(index.places());
+    constexpr std::uint64_t kSample = std::uint64_t{1} << 20;
+    for (std::uint64_t i = 0; i < kSample; ++i) {
+      ++keys[index.place_of(Key(ScopeId{0}, hash_of(i * 0x9E3779B97F4A7C15ULL)))];
+    }
+    const std::uint64_t most = std::ranges::max(keys) * (objects / kSample);
+    EXPECT_LE(most, 4096U) << objects;
+    EXPECT_GT(std::ranges::min(keys), 0U) << objects;
+  }
 }
 
 TEST(Index, ScanVisitsEachObjectOnce) {
