@@ -72,7 +72,7 @@ void add_options(po::options_description& visible) {
       "a file, or gen:RECIPE[,parameter=value,...] (fdpstore gen-trace --help), or several of them "
       "with ';' between, for a load that changes; may be "
       "repeated. Default: chat, rag, and both mixes of nine workers")(
-      "object-bytes", text("SIZE", ""), "of each object of a trace file (default 1MiB)")(
+      "object-bytes", text("SIZE", ""), "of each object (default: the recipe's, of a file 1MiB)")(
       "policy", text("LIST", "lifetime,separated,tenant"),
       "policies by name or path (fdpstore policies)")(
       "mode", text("LIST", "no_fdp,mixed,separated"),

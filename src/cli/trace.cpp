@@ -129,7 +129,7 @@ std::uint32_t tokens_option(const po::variables_map& values, const char* name) {
 int run_trace_info(const Command& command, const Arguments& arguments) {
   po::options_description visible("Options");
   visible.add_options()("object-bytes", po::value<std::string>()->value_name("SIZE"),
-                        "of each object (JSONL: default the line's, else 1MiB)")(
+                        "of each object (default: the recipe's; JSONL: the line's, else 1MiB)")(
       "bytes-per-token", po::value<std::string>()->value_name("SIZE"),
       "JSONL: gives the size of an object by its tokens (Llama-3-8B, bf16: 128KiB)")(
       "key-tokens", po::value<std::int64_t>()->value_name("N"),

@@ -91,13 +91,20 @@ fdpstore::Result<void> make_device(Cell& cell, const Wanted& wanted, const std::
   const std::uint64_t map = map_given ? parameters->ftl.map_bytes : kMapBytes;
   *ru = (*ru + map / 2) / map * map;
   const std::uint64_t units = *ru == 0 ? 0 : (cell.capacity_bytes + *ru / 2) / *ru;
-  if (*ru < max_object_bytes + kMiB / 16 || units < kMinUnits) {
-    return fail(
-        Errc::invalid_option,
-        fmt::format("a device of {} bytes with RUs of {} bytes ({}) cannot be compared with "
-                    "objects of {} bytes: an RU holds at least one object, a device at least "
-                    "{} RUs; raise the capacity, or use smaller objects (--object-bytes)",
-                    cell.capacity_bytes, *ru, unit, max_object_bytes, kMinUnits));
+  if (*ru < max_object_bytes + kMiB / 16) {
+    return fail(Errc::invalid_option,
+                fmt::format("{}: an RU of {} bytes ({} of {} bytes) cannot hold an object of {} "
+                            "bytes; raise the RU (--ru) or the capacity, or use {}",
+                            cell.trace, *ru, unit, cell.capacity_bytes, max_object_bytes,
+                            // A share of the unique bytes shrinks along with the objects.
+                            cell.capacity_share != 0 ? "a longer trace (gen:RECIPE,scale=2)"
+                                                     : "smaller objects (--object-bytes)"));
+  }
+  if (units < kMinUnits) {
+    return fail(Errc::invalid_option,
+                fmt::format("{}: a device has at least {} RUs, which {} bytes are too few for with "
+                            "RUs of {} bytes ({}); raise the capacity, or take smaller RUs (--ru)",
+                            cell.trace, kMinUnits, cell.capacity_bytes, *ru, unit));
   }
   cell.ru_bytes = *ru;
   cell.capacity_bytes = units * *ru + kMiB;

@@ -158,6 +158,13 @@ Result<Trace> open_trace(const std::string& spec, const ReadOptions& options) {
   if (!spec.starts_with(kGeneratorPrefix)) return read_trace(spec, options);
   auto recipe = parse_recipe(std::string_view(spec).substr(kGeneratorPrefix.size()));
   if (!recipe) return fail(std::move(recipe.error()));
+  if (options.bytes_per_token != 0 || options.key_tokens != 0 || options.chunk_tokens != 0) {
+    return fail(Errc::invalid_option,
+                spec +
+                    ": bytes and numbers of tokens are for trace files only; say how large an "
+                    "object is (--object-bytes SIZE, or gen:RECIPE,object_bytes=SIZE)");
+  }
+  if (recipe->object_bytes == 0) recipe->object_bytes = options.object_bytes;
   return generate(*recipe);
 }
 

@@ -22,9 +22,10 @@
 
 namespace fdpstore::trace {
 
-// For JSONL; of a recording, object_bytes takes the place of the sizes that it tells.
+// For JSONL; of a recording or a recipe, object_bytes takes the place of the sizes that it tells,
+// and a recipe has nothing else of these (invalid_option).
 struct ReadOptions {
-  std::uint64_t object_bytes = 0;     // of each object. 0: the line's; else 1 MiB
+  std::uint64_t object_bytes = 0;     // of each object. 0: the line's, the recipe's; else 1 MiB
   std::uint64_t bytes_per_token = 0;  // then object_bytes = tokens of an object times this
   std::uint32_t key_tokens = 0;       // of one hash id. 0: the line's; else 512, as Mooncake's
   std::uint32_t chunk_tokens = 0;     // splits each id into objects of so many tokens. 0: does not

@@ -171,8 +171,13 @@ INSTANTIATE_TEST_SUITE_P(Plan, BadUnit,
 TEST(Plan, UnitThatIsTooSmallOrTooLargeSaysWhatToDo) {
   Wanted wanted;
   wanted.capacities = {"64M"};
-  EXPECT_TRUE(has(error_of(wanted), "raise the capacity"));
+  EXPECT_TRUE(has(error_of(wanted), "raise the RU (--ru) or the capacity"));
   EXPECT_TRUE(has(error_of(wanted), "smaller objects (--object-bytes)"));
+  wanted.capacities = {"10%"};
+  wanted.units = {"1/20000"};
+  EXPECT_TRUE(has(error_of(wanted), "a longer trace (gen:RECIPE,scale=2)"));
+  EXPECT_FALSE(has(error_of(wanted), "smaller objects"));  // the capacity would shrink with them
+  wanted.capacities = {"64M"};
   wanted.units = {"16M"};  // four of them
   EXPECT_TRUE(has(error_of(wanted), "at least 8 RUs"));
   wanted.units = {"4M"};

@@ -29,5 +29,24 @@ TEST(OpenTrace, AMissingOneAmongSeveralIsAnError) {
   EXPECT_FALSE(open_trace("gen:chat,requests=50;"));
 }
 
+TEST(OpenTrace, SizeOfObjectsIsForRecipesToo) {
+  const auto bytes_of = [](const std::string& spec) {
+    return open_trace(spec, {.object_bytes = 12345}).value().ops.front().object_bytes;
+  };
+  EXPECT_EQ(bytes_of("gen:chat,requests=5"), 12345U);
+  EXPECT_EQ(bytes_of("gen:mix-rawblock,scale=0.01"), 12345U);
+  EXPECT_EQ(bytes_of("gen:chat,requests=5,object_bytes=4096"), 4096U);
+}
+
+TEST(OpenTrace, WhatARecipeHasNotIsRefused) {
+  for (const ReadOptions options : {ReadOptions{.bytes_per_token = 1}, ReadOptions{.key_tokens = 1},
+                                    ReadOptions{.chunk_tokens = 1}}) {
+    const auto opened = open_trace("gen:chat,requests=5", options);
+    ASSERT_FALSE(opened);
+    EXPECT_NE(opened.error().what.find("for trace files only"), std::string::npos);
+    EXPECT_NE(opened.error().what.find("gen:chat,requests=5"), std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace fdpstore::trace
