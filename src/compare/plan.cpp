@@ -13,6 +13,7 @@ namespace {
 constexpr std::uint64_t kMiB = 1U << 20;
 // Precise enough for records that begin anywhere, and small enough a table.
 constexpr std::uint64_t kMapBytes = 16U << 10;
+constexpr std::uint64_t kObjectHeader = 4U << 10, kSegmentEnds = 16U << 10;
 constexpr std::uint64_t kMinUnits = 8;  // segments of a store that is worth comparing
 
 constexpr double kMost = 0x1p62;  // of anything; "inf" is more
@@ -80,9 +81,18 @@ fdpstore::Result<std::uint64_t> unit_of(const std::string& text, std::uint64_t c
                   text, kMinUnits));
 }
 
+// An RU takes whole objects only. Of objects of several sizes it is taken that they fill it.
+double unfilled_share(std::uint64_t ru_bytes, const PreparedTrace& trace) {
+  const std::uint64_t object = trace.max_object_bytes;
+  if (trace.facts.unique_bytes != trace.facts.unique_objects * object) return 0;
+  const std::uint64_t objects = (ru_bytes - kSegmentEnds) / (object + kObjectHeader);
+  return 1 - static_cast<double>(objects * object) / static_cast<double>(ru_bytes);
+}
+
 // The device of one cell: whole RUs, and what a store keeps outside of its segments.
 fdpstore::Result<void> make_device(Cell& cell, const Wanted& wanted, const std::string& unit,
-                                   std::uint64_t max_object_bytes) {
+                                   const PreparedTrace& trace) {
+  const std::uint64_t max_object_bytes = trace.max_object_bytes;
   auto parameters = ftl::parse_sim_uri(wanted.device);
   if (!parameters) return fail(std::move(parameters.error()));
   auto ru = unit_of(unit, cell.capacity_bytes);
@@ -107,6 +117,7 @@ fdpstore::Result<void> make_device(Cell& cell, const Wanted& wanted, const std::
                             cell.trace, kMinUnits, cell.capacity_bytes, *ru, unit));
   }
   cell.ru_bytes = *ru;
+  cell.unfilled_share = unfilled_share(*ru, trace);
   cell.capacity_bytes = units * *ru + kMiB;
   parameters->ftl.capacity_bytes = (cell.capacity_bytes + map - 1) / map * map;
   parameters->ftl.unit_bytes = *ru;
@@ -176,7 +187,7 @@ fdpstore::Result<std::vector<Cell>> plan(const Wanted& wanted, const PreparedTra
           base.device = wanted.device;
           base.may_destroy = wanted.may_destroy;
           if (ftl::is_sim_uri(wanted.device)) {
-            auto made = make_device(base, wanted, unit, trace.max_object_bytes);
+            auto made = make_device(base, wanted, unit, trace);
             if (!made) return fail(std::move(made.error()));
           }
           add_subjects(cells, base, wanted);

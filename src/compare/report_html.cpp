@@ -265,6 +265,9 @@ class Report {
 
   static std::string remarks(const Setting& setting) {
     std::string text;
+    if (const std::string coarse = coarse_text(setting.cell()); !coarse.empty()) {
+      text += fmt::format("<li>{}</li>\n", escaped(coarse));
+    }
     for (const Result* r : setting.results) {
       const auto item = [&](std::string_view classes, std::string_view what,
                             const std::string& why) {

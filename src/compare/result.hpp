@@ -34,6 +34,7 @@ struct Cell {
   double utilisation = 1;            // share of the device that the store has
   double spare_percent = 7;          // beyond the capacity
   std::uint64_t ru_bytes = 0;
+  double unfilled_share = 0;  // of an RU: what is left where no whole object fits any more
   std::uint32_t ruhs = 8;
   double neighbour_share = 0;  // of the device, overwritten at random 4 KiB by somebody else
   std::string device;          // URI or path it ran on

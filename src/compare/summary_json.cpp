@@ -106,6 +106,10 @@ json::array warnings(const Comparison& comparison, const Result& r) {
   if (!r.note.empty()) all.push_back(text(r.note));
   if (!r.steady && r.note.empty() && r.error.empty()) all.emplace_back("not in steady state");
   if (!r.dlwa && !r.dlwa_reason.empty()) all.push_back(text(r.dlwa_reason));
+  if (const std::string coarse = coarse_text(r.cell);
+      !coarse.empty() && r.cell.subject == Subject::fdpstore) {
+    all.push_back(text(coarse));
+  }
   if (comparison.interrupted) all.emplace_back("interrupted: not all cells were run");
   return all;
 }

@@ -90,6 +90,9 @@ void add_once(std::vector<std::string>& lines, std::string line) {
 // What went wrong, and what the figures lack.
 std::string remarks(const Setting& setting) {
   std::vector<std::string> lines;
+  if (std::string coarse = coarse_text(setting.cell()); !coarse.empty()) {
+    lines.push_back(std::move(coarse));
+  }
   for (const Result* r : setting.results) {
     const std::string label = cell_label(r->cell);
     if (!r->error.empty()) {

@@ -205,6 +205,16 @@ std::string drive_text(const Cell& cell) {
   return text;
 }
 
+std::string coarse_text(const Cell& cell) {
+  constexpr double kWorthMention = 0.05;
+  if (cell.unfilled_share < kWorthMention) return {};
+  return fmt::format(
+      "{:.0f} % of each RU stays empty, since it takes few objects: our store has so much less "
+      "than "
+      "LRU and slots here; take larger RUs (--ru) or a longer trace (gen:RECIPE,scale=4)",
+      cell.unfilled_share * 100);
+}
+
 std::string setting_text(const Cell& cell) {
   const std::string unit = unit_text(cell);
   return fmt::format("{} · capacity {} · {}{}", printable(cell.trace), capacity_text(cell),

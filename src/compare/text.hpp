@@ -42,6 +42,8 @@ namespace fdpstore::compare {
 [[nodiscard]] std::string capacity_text(const Cell& cell);  // "10 % (12.0 GiB)"
 [[nodiscard]] std::string unit_text(const Cell& cell);      // "1/128 (96.0 MiB)"
 [[nodiscard]] std::string drive_text(const Cell& cell);     // "7 % spare, 8 RUHs, 90 % used"
-[[nodiscard]] std::string setting_text(const Cell& cell);   // all, trace first
+// What a reader should be told of RUs that are small for the objects; empty: nothing.
+[[nodiscard]] std::string coarse_text(const Cell& cell);
+[[nodiscard]] std::string setting_text(const Cell& cell);  // all, trace first
 
 }  // namespace fdpstore::compare

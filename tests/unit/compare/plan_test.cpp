@@ -186,6 +186,22 @@ TEST(Plan, UnitThatIsTooSmallOrTooLargeSaysWhatToDo) {
   EXPECT_TRUE(has(error_of(wanted), "1/1000000"));
 }
 
+TEST(Plan, RusThatTakeFewObjectsAreNoted) {
+  PreparedTrace trace = trace_of(6400 * kMiB, 8 * kMiB);
+  trace.facts.unique_objects = 800;
+  Wanted wanted;
+  wanted.capacities = {"640M"};
+  const auto unfilled = [&](const char* unit) {
+    wanted.units = {unit};
+    return need(plan(wanted, trace)).front().unfilled_share;
+  };
+  EXPECT_NEAR(unfilled("10M"), 0.2, 1e-3);  // one object of 8 MiB
+  EXPECT_NEAR(unfilled("16M"), 0.5, 1e-3);  // one, since the second needs a header
+  EXPECT_NEAR(unfilled("65M"), 1.0 / 65, 1e-3);
+  trace.facts.unique_objects = 900;  // not all of one size
+  EXPECT_EQ(unfilled("10M"), 0);
+}
+
 TEST(Plan, ModesPoliciesAndUtilisationsAreChecked) {
   Wanted wanted;
   wanted.modes = {"separated", "seperated"};

@@ -111,6 +111,9 @@ TEST(CompareReportHtml, FailuresNotesAndInterruptionAreTold) {
   EXPECT_NE(html.find("<b>tenant</b> failed: sim:capacity=12G: 9 open"), std::string::npos);
   EXPECT_NE(html.find("<b>mixed</b> (unsteady): not in steady state after 64"), std::string::npos);
   EXPECT_NE(html.find("not all cells were run"), std::string::npos);
+  EXPECT_EQ(html.find("stays empty"), std::string::npos);
+  for (Result& r : c.results) r.cell.unfilled_share = 0.2;
+  EXPECT_NE(report_html(c).find("<li>20 % of each RU stays empty"), std::string::npos);
 }
 
 TEST(CompareReportHtml, TextFromOutsideIsEscapedWhereverItStands) {

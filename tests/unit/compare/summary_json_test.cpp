@@ -125,6 +125,17 @@ TEST(CompareSummaryJson, AFailedCellHasItsErrorAndNoFigures) {
   EXPECT_EQ(o.at("warnings").at(0), json::value(c.results[2].error));
 }
 
+TEST(CompareSummaryJson, RusThatTakeFewObjectsAreAWarningForOurStore) {
+  Comparison c = testing::one_cell();
+  c.results[0].cell.unfilled_share = 0.2;
+  const auto warnings = [&] {
+    return json::serialize(parsed(summary_json(c, c.results[0])).at("warnings"));
+  };
+  EXPECT_NE(warnings().find("20 % of each RU stays empty"), std::string::npos);
+  c.results[0].cell.subject = Subject::lru;
+  EXPECT_EQ(warnings().find("stays empty"), std::string::npos);
+}
+
 TEST(CompareSummaryJson, HostileTextIsStillJson) {
   Comparison c = testing::one_cell();
   c.results[0].cell.trace = "\xFF\"\\\n\xC0\xAF\xED\xA0\x80</script>";

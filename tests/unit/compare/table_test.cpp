@@ -54,6 +54,16 @@ TEST(CompareTable, ARowHasTheFiguresOfItsCell) {
   }
 }
 
+TEST(CompareTable, RusThatTakeFewObjectsAreToldOnceWithTheRemedy) {
+  Comparison c = testing::eight_cells();
+  EXPECT_EQ(table(c).find("stays empty"), std::string::npos);
+  for (Result& r : c.results) r.cell.unfilled_share = 0.204;
+  const std::string text = table(c);
+  EXPECT_EQ(line_with(text, "stays empty").find("  20 % of each RU"), 0U) << text;
+  EXPECT_EQ(text.find("stays empty"), text.rfind("stays empty"));
+  EXPECT_NE(text.find("scale=4"), std::string::npos);
+}
+
 TEST(CompareTable, PointsNeedAnLruCell) {
   Comparison c = testing::eight_cells();
   EXPECT_NE(line_with(table(c), "lifetime ").find("+0.3"), std::string::npos);
