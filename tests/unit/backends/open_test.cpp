@@ -170,7 +170,8 @@ TEST(Open, SecondProcessIsRefusedWhileTheFirstLives) {
   owner.reset();
   const auto start = std::chrono::steady_clock::now();
   EXPECT_NE(must_open(options_for(dir.path())), nullptr);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(500));
+  // At once, and not after the two seconds for which a lock that is held is waited for.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(1900));
 }
 
 TEST(Open, ForkedChildThatCleansUpLeavesTheLockToItsParent) {
