@@ -10,6 +10,7 @@
 
 #include <sys/stat.h>
 
+#include <bit>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -45,12 +46,14 @@ class TestDevice {
 
   void read(std::span<std::byte> out, std::uint64_t at) const {
     if (sim_) return sim_->peek(at, out);
+    if (aligned(out.data(), at, out.size())) return node_->read(out, at);
     Buffer blocks(around(at, out.size()).second);
     node_->read(blocks.span(), around(at, out.size()).first);
     std::memcpy(out.data(), blocks.span().data() + at % kBlock, out.size());
   }
   void write(std::span<const std::byte> bytes, std::uint64_t at) const {
     if (sim_) return sim_->poke(at, bytes);
+    if (aligned(bytes.data(), at, bytes.size())) return node_->write(bytes, at);
     const auto [begin, length] = around(at, bytes.size());
     Buffer blocks(length);
     if (begin != at || length != bytes.size()) node_->read(blocks.span(), begin);
@@ -85,6 +88,9 @@ class TestDevice {
   static constexpr std::uint64_t kGuard = kMiB;
   using Range = std::pair<std::uint64_t, std::uint64_t>;
 
+  static bool aligned(const void* data, std::uint64_t at, std::uint64_t length) {
+    return (std::bit_cast<std::uintptr_t>(data) | at | length) % kBlock == 0;
+  }
   static Range around(std::uint64_t at, std::uint64_t length) {
     const std::uint64_t begin = at / kBlock * kBlock;
     return {begin, (at + length + kBlock - 1) / kBlock * kBlock - begin};
