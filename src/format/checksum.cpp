@@ -1,15 +1,7 @@
 // Checksums of payloads: the main CPU cost of a store or a load.
 #include "format/checksum.hpp"
 
-#include <xxhash.h>
-#if defined(__x86_64__)
-// libxxhash picks SSE2, AVX2 or AVX-512 when it runs; inlined code would be bound to SSE2, which is
-// four times slower.
-#include <xxh_x86dispatch.h>
-#endif
-
 #include <algorithm>
-#include <new>
 
 #include "format/codec.hpp"
 
@@ -35,33 +27,8 @@ std::uint64_t as_checksum(std::uint64_t hash) {
 
 }  // namespace
 
-std::uint64_t xxh3(std::span<const std::byte> bytes, std::uint64_t seed) {
-  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
-}
-
-struct PayloadChecksum::State {
-  State() : xxh3(XXH3_createState()) {
-    if (xxh3 == nullptr) throw std::bad_alloc();
-  }
-  ~State() { XXH3_freeState(xxh3); }
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
-
-  XXH3_state_t* xxh3;
-};
-
-PayloadChecksum::PayloadChecksum(std::uint64_t seed) : state_(std::make_unique<State>()) {
-  XXH3_64bits_reset_withSeed(state_->xxh3, seed);
-}
-
-PayloadChecksum::~PayloadChecksum() = default;
-
-void PayloadChecksum::add(std::span<const std::byte> piece) {
-  XXH3_64bits_update(state_->xxh3, piece.data(), piece.size());
-}
-
 std::uint64_t PayloadChecksum::value() const {
-  return as_checksum(XXH3_64bits_digest(state_->xxh3));
+  return as_checksum(xxh3_.value());
 }
 
 std::uint64_t payload_seed(const Uuid& uuid, const KeyRef& key, std::uint64_t sequence) {

@@ -1,30 +1,25 @@
-// XXH3 with the widest vector unit of this CPU.
+// The checksum of a payload that comes piece by piece.
 //
-// Thread:  any.
+// Thread:  one at a time.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
+
+#include "common/xxh3.hpp"
 
 namespace fdpstore::format {
 
-[[nodiscard]] std::uint64_t xxh3(std::span<const std::byte> bytes, std::uint64_t seed = 0);
-
-// seeded_checksum() of a payload that comes piece by piece.
+// As seeded_checksum().
 class PayloadChecksum {
  public:
-  explicit PayloadChecksum(std::uint64_t seed);
-  ~PayloadChecksum();
-  PayloadChecksum(const PayloadChecksum&) = delete;
-  PayloadChecksum& operator=(const PayloadChecksum&) = delete;
-  void add(std::span<const std::byte> piece);
+  explicit PayloadChecksum(std::uint64_t seed) : xxh3_(seed) {}
+  void add(std::span<const std::byte> piece) { xxh3_.add(piece); }
   [[nodiscard]] std::uint64_t value() const;
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  Xxh3 xxh3_;
 };
 
 }  // namespace fdpstore::format

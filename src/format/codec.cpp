@@ -9,7 +9,7 @@
 #include <random>
 #include <string_view>
 
-#include "format/checksum.hpp"
+#include "common/xxh3.hpp"
 #include "format/codec_detail.hpp"
 
 namespace fdpstore::format {

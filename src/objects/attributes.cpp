@@ -10,7 +10,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include <xxhash.h>
+#include "common/xxh3.hpp"
 
 namespace fdpstore::objects {
 namespace {
@@ -39,7 +39,8 @@ static_assert(std::is_trivially_copyable_v<AttributeRecord> &&
 static_assert(std::endian::native == std::endian::little);
 
 std::uint64_t self_checksum(const AttributeRecord& record, const ObjectName& name) {
-  return XXH3_64bits_withSeed(&record, offsetof(AttributeRecord, xxh3), name.digest);
+  return xxh3(std::as_bytes(std::span(&record, 1)).first(offsetof(AttributeRecord, xxh3)),
+              name.digest);
 }
 
 bool means_unsupported(int error) {
@@ -69,7 +70,7 @@ ReadAttribute decode(const AttributeRecord& record, long bytes, const ObjectName
 }  // namespace
 
 std::uint64_t payload_checksum(const ObjectName& name, std::span<const std::byte> payload) {
-  return XXH3_64bits_withSeed(payload.data(), payload.size(), name.digest);
+  return xxh3(payload, name.digest);
 }
 
 Result<ReadAttribute> read_attribute(int fd, const ObjectName& name) {

@@ -1,6 +1,5 @@
 // Payload checksums and keys.
 #include <gtest/gtest.h>
-#include <xxhash.h>
 
 #include <set>
 #include <string>
@@ -10,15 +9,6 @@
 
 namespace fdpstore::format {
 namespace {
-
-TEST(Checksum, IsPlainXxh3WhateverTheCpu) {
-  std::string data(1 << 20, '\0');
-  for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>(i * 31 + (i >> 8));
-  for (const std::size_t size : {0UL, 1UL, 16UL, 17UL, 128UL, 240UL, 241UL, 4096UL, 1048576UL}) {
-    const auto part = samples::bytes_of(data).first(size);
-    EXPECT_EQ(xxh3(part, 7), XXH3_64bits_withSeed(part.data(), part.size(), 7)) << size;
-  }
-}
 
 TEST(Checksum, DependsOnEveryPartOfTheIdentity) {
   const auto payload = samples::payload();

@@ -1,0 +1,9 @@
+#include "common/xxh3_inline.hpp"
+
+#if defined(__AVX2__)  // as src/CMakeLists.txt has it compiled
+namespace fdpstore {
+
+constinit const Xxh3Unit kXxh3Avx2 = inlined_xxh3();
+
+}  // namespace fdpstore
+#endif
