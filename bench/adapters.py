@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from lmcache.v1.distributed.api import ObjectKey
+from lmcache.v1.distributed.internal_api import L1MemoryDesc
 from lmcache.v1.distributed.l2_adapters import create_l2_adapter
 from lmcache.v1.distributed.l2_adapters.base import L2AdapterInterface
 from lmcache.v1.distributed.l2_adapters.config import get_l2_adapter_config_class
@@ -144,14 +145,23 @@ class Device:
             subprocess.run(["losetup", "--detach", self.path], check=True)
 
 
-def open_adapter(config: dict[str, Any]) -> L2AdapterInterface:
+@dataclass(frozen=True)
+class Memory:
+    """Objects in one range that stays where it is, as LMCache's L1 has them."""
+
+    objects: list[TensorMemoryObj]
+    range: L1MemoryDesc
+
+
+def open_adapter(config: dict[str, Any], memory: Memory) -> L2AdapterInterface:
+    """As LMCache opens it: with the range of its L1, which an adapter may register."""
     options = {name: value for name, value in config.items() if name != "type"}
     parsed = get_l2_adapter_config_class(config["type"]).from_dict(options)
-    return create_l2_adapter(parsed)
+    return create_l2_adapter(parsed, memory.range)
 
 
-def make_objects(size: int, count: int) -> list[TensorMemoryObj]:
-    """Page-aligned, touched buffers with different content each."""
+def make_memory(size: int, count: int) -> Memory:
+    """Page-aligned, touched objects with different content each."""
     stride = (size + 4095) // 4096 * 4096
     arena = torch.empty(stride * count + 4096, dtype=torch.uint8)
     words = arena[: arena.numel() // 8 * 8].view(torch.int64)
@@ -173,7 +183,8 @@ def make_objects(size: int, count: int) -> list[TensorMemoryObj]:
             dtypes=[torch.uint8],
         )
         objects.append(TensorMemoryObj(data, meta, None))
-    return objects
+    begin, length = arena.data_ptr() + start, stride * count
+    return Memory(objects, L1MemoryDesc(begin, length, 4096, stable_registration_size=length))
 
 
 def make_keys(count: int, generation: int) -> list[ObjectKey]:

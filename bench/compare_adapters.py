@@ -41,9 +41,10 @@ from adapters import (
     SHAPES,
     Contestant,
     Device,
+    Memory,
     batches,
     make_keys,
-    make_objects,
+    make_memory,
     open_adapter,
 )
 from fio_limit import NAME as FIO
@@ -212,7 +213,13 @@ class Entrant:
     """A contestant with its store in one round: a directory that was empty before it."""
 
     def __init__(
-        self, contestant: Contestant, root: Path, size: int, total: int, loop: bool
+        self,
+        contestant: Contestant,
+        root: Path,
+        size: int,
+        total: int,
+        loop: bool,
+        memory: Memory,
     ) -> None:
         self.contestant = contestant
         self.name = contestant.name
@@ -226,7 +233,8 @@ class Entrant:
             # Room for the working set with headers, raw_block's checkpoints, our open segments.
             self.device = Device(self.directory, total + total // 16 + 7 * 256 * MIB, loop)
             place = self.device.path
-        self.bench = Bench(open_adapter(contestant.config(place, total, size)), size, self.count)
+        adapter = open_adapter(contestant.config(place, total, size), memory)
+        self.bench = Bench(adapter, size, self.count)
         self.out: dict[str, float] = {}
 
     def close(self) -> None:
@@ -286,14 +294,14 @@ def measure_round(
     """Each operation goes round all contestants, in random order, before the next one begins."""
     entrants: list[Entrant | FioLimit] = []
     batch, depth = SHAPES[size]
+    memory = make_memory(size, max(batch * depth * 2, PROMPT_OBJECTS))
     try:
         for contestant in contestants:
-            entrants.append(Entrant(contestant, root, size, total, loop))
+            entrants.append(Entrant(contestant, root, size, total, loop, memory))
         if with_fio:
             count = total // size // batch * batch
             entrants.append(FioLimit(root, size, count, batch * depth))
-        objects = make_objects(size, max(batch * depth * 2, PROMPT_OBJECTS))
-        buffers = [objects[i % len(objects)] for i in range(total // size)]
+        buffers = [memory.objects[i % len(memory.objects)] for i in range(total // size)]
         for operation in ("store", "load", "load_prompt", "look_up", "delete"):
             able = [e for e in entrants if hasattr(e, operation)]  # fio has no keys
             for entrant in order.sample(able, len(able)):

@@ -16,7 +16,7 @@ import statistics
 import time
 from pathlib import Path
 
-from adapters import CONTESTANTS, MIB, make_keys, make_objects, open_adapter
+from adapters import CONTESTANTS, MIB, make_keys, make_memory, open_adapter
 from lmcache.v1.distributed.api import ObjectKey
 from lmcache.v1.distributed.l2_adapters.base import L2AdapterInterface
 from lmcache.v1.memory_management import TensorMemoryObj
@@ -68,16 +68,16 @@ def main() -> None:
     args.path.mkdir(parents=True, exist_ok=True)
     print("environment:", ", ".join(f"{k} {v}" for k, v in environment(args.path).items()))
     for size in (int(mib) * MIB for mib in args.sizes_mib.split(",")):
-        objects = make_objects(size, OBJECTS)
+        memory = make_memory(size, OBJECTS)
         adapters = {}
         for one in (one for one in CONTESTANTS if one.name in NAMES):
             directory = args.path / one.name.replace(" ", "-")
             shutil.rmtree(directory, ignore_errors=True)
-            adapters[one.name] = open_adapter(one.config(directory, OBJECTS * size, size))
+            adapters[one.name] = open_adapter(one.config(directory, OBJECTS * size, size), memory)
         rounds = []
         for number in range(args.rounds + 1):
             order = NAMES if number % 2 else NAMES[::-1]
-            taken = {name: one_round(adapters[name], objects, number) for name in order}
+            taken = {name: one_round(adapters[name], memory.objects, number) for name in order}
             if number > 0:  # the first warms up
                 rounds.append(taken)
         for adapter in adapters.values():

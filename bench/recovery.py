@@ -30,7 +30,7 @@ from adapters import (
     Contestant,
     batches,
     make_keys,
-    make_objects,
+    make_memory,
     open_adapter,
 )
 from lmcache.v1.distributed.l2_adapters.base import L2AdapterInterface
@@ -42,10 +42,10 @@ LOOKUP_BATCH = 1000
 
 def store(config: dict, count: int) -> None:
     """In the child: stores everything, prints "done", and waits to be killed."""
-    adapter = open_adapter(config)
-    objects = make_objects(OBJECT_BYTES, TASK_KEYS)
+    memory = make_memory(OBJECT_BYTES, TASK_KEYS)
+    adapter = open_adapter(config, memory)
     for keys in batches(make_keys(count, 1), TASK_KEYS):
-        task = adapter.submit_store_task(keys, objects[: len(keys)])
+        task = adapter.submit_store_task(keys, memory.objects[: len(keys)])
         while True:
             done = adapter.pop_completed_store_tasks()
             if task in done:
@@ -87,8 +87,9 @@ def measure(contestant: Contestant, directory: Path, count: int) -> tuple[float,
         raise RuntimeError(f"{contestant.name}: the child failed")
     child.send_signal(signal.SIGKILL)
     child.wait()
+    memory = make_memory(OBJECT_BYTES, TASK_KEYS)
     begin = time.perf_counter()
-    adapter = open_adapter(config)
+    adapter = open_adapter(config, memory)
     seconds = time.perf_counter() - begin
     hits = count_hits(adapter, count)
     adapter.close()
