@@ -290,6 +290,7 @@ def measure_round(
     step: Callable[[str], None],
     loop: bool,
     with_fio: bool,
+    rest_s: float,
 ) -> dict[str, dict[str, float]]:
     """Each operation goes round all contestants, in random order, before the next one begins."""
     entrants: list[Entrant | FioLimit] = []
@@ -306,6 +307,7 @@ def measure_round(
             able = [e for e in entrants if hasattr(e, operation)]  # fio has no keys
             for entrant in order.sample(able, len(able)):
                 step(f"{operation} {entrant.name}")
+                time.sleep(rest_s)
                 if isinstance(entrant, Entrant):
                     getattr(entrant, operation)(buffers[: entrant.count])
                 else:
@@ -376,6 +378,13 @@ def main() -> int:
     parser.add_argument("--loop", action="store_true", help="the same on loop devices (root)")
     parser.add_argument("--only", default="", help="comma-separated names; default: all")
     parser.add_argument("--no-fio", action="store_true", help="leave out what fio reaches")
+    parser.add_argument(
+        "--rest",
+        type=float,
+        default=0,
+        metavar="SECONDS",
+        help="before each operation: rented disks give more after a pause, and fio's start is one",
+    )
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -415,6 +424,7 @@ def main() -> int:
                     step,
                     args.loop,
                     not args.no_fio,
+                    args.rest,
                 )
             )
         print("\r" + " " * 70 + "\r", end="")
