@@ -165,15 +165,15 @@ std::string today() {
 // One line that is written over on a terminal; else a line for each cell that ends.
 void show(const compare::RunState& state) {
   static const bool terminal = ::isatty(STDERR_FILENO) == 1;
+  const std::string setting = " · " + compare::setting_text(*state.cell);
   std::string line =
-      fmt::format("[{}/{}] {}: {}", state.done, state.total, compare::printable(state.cell->trace),
-                  compare::cell_label(*state.cell));
+      fmt::format("[{}/{}] {}", state.done, state.total, compare::cell_label(*state.cell));
   if (state.ended == nullptr) {
     if (!terminal) return;
     line += fmt::format(", pass {} at {:.0f} %, {:.1f} capacities written", state.progress.pass,
                         100 * state.progress.pass_share, state.progress.capacities);
     if (state.progress.dlwa > 0) line += fmt::format(", DLWA {:.3f}", state.progress.dlwa);
-    std::cerr << '\r' << compare::shortened(line, 100) << "\x1b[K" << std::flush;
+    std::cerr << '\r' << compare::shortened(line + setting, 100) << "\x1b[K" << std::flush;
     return;
   }
   if (!state.ended->error.empty()) {
@@ -183,7 +183,8 @@ void show(const compare::RunState& state) {
     if (state.ended->total_wa) line += fmt::format(", total WA {:.3f}", *state.ended->total_wa);
     line += fmt::format(" ({:.0f} s)", state.ended->wall_s);
   }
-  std::cerr << (terminal ? "\r" : "") << line << (terminal ? "\x1b[K" : "") << '\n' << std::flush;
+  std::cerr << (terminal ? "\r" : "") << line << setting << (terminal ? "\x1b[K" : "") << '\n'
+            << std::flush;
 }
 
 void write_file(const fs::path& path, const std::string& text) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""fdpstore gen-trace and fdpstore trace as a user runs them: files, output, errors, exit codes.
+"""fdpstore gen-trace, trace and compare as a user runs them: files, output, errors, exit codes.
 
 test_traces.py --command build/…/fdpstore [unittest arguments]
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -187,6 +188,20 @@ class TraceInfo(Case):
         self.assertIn("neither Mooncake JSONL", self.fails("trace", "info", path))
         path.write_bytes(b"")
         self.assertIn("an empty file", self.fails("trace", "info", path))
+
+
+class Compare(Case):
+    def test_each_cell_that_ends_says_where_it_ran(self) -> None:
+        done = self.run_cli(
+            *("compare", "--trace", "gen:chat,requests=300", "--capacity", "20%,30%"),
+            *("--ru", "1/16,1/32", "--policy", "none", "--mode", "no_fdp", "--no-baselines"),
+            *("--max-passes", 1, "--out", "out"),
+        )
+        lines = [line for line in done.stderr.splitlines() if line.startswith("[")]
+        self.assertEqual([line.split()[0] for line in lines], [f"[{i}/4]" for i in range(1, 5)])
+        for setting in (("20", "16"), ("20", "32"), ("30", "16"), ("30", "32")):
+            there = re.compile(r"hit ratio .* chat · capacity {} % .* RU 1/{} ".format(*setting))
+            self.assertEqual(sum(there.search(line) is not None for line in lines), 1, done.stderr)
 
 
 def main() -> None:
