@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
-#include <optional>
 
 #include <fmt/format.h>
 
@@ -23,7 +22,7 @@ struct Reader::Load {
   Buffer bounce;  // the whole payload, where `out` cannot be read into
   Buffer tail;    // its last block, where only that does not fit
   // Of what has been checked while the rest was on its way, where there is more than one part.
-  std::optional<format::PayloadChecksum> checksum;
+  std::unique_ptr<format::PayloadChecksum> checksum;
   std::uint64_t checked_bytes = 0;
 
   void check_up_to(std::uint64_t bytes) {
@@ -46,7 +45,7 @@ void Reader::load(const Key& key, const ObjectState& state, std::span<std::byte>
   const std::uint64_t first = state.location.offset_bytes + (load->header ? 0 : kBlockBytes);
   IoQueue::Arrived arrived;
   if (!load->header && !load->bounce && out.size() > IoQueue::kPieceBytes) {
-    load->checksum.emplace(format::payload_seed(
+    load->checksum = std::make_unique<format::PayloadChecksum>(format::payload_seed(
         context_.uuid, context_.scopes.key(key.scope(), key.hash()), state.sequence));
     arrived = [raw = load.get(), direct = spans.front().iov_len](std::uint64_t bytes) {
       raw->check_up_to(std::min<std::uint64_t>(bytes, direct));
