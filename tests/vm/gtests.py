@@ -71,7 +71,7 @@ def list_tests(path: Path, name_filter: str, variables: str | list[str]) -> list
             names.append(suite + word.strip())
         elif word.endswith("."):
             suite = word
-    return [name for name in names if "DISABLED_" not in name]
+    return names
 
 
 def judge(names: list[str], done: guest.Done) -> dict[str, Result]:
