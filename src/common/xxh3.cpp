@@ -23,15 +23,15 @@ std::uint64_t xxh3(std::span<const std::byte> bytes, std::uint64_t seed) {
 }
 
 Xxh3::Xxh3(std::uint64_t seed) {
-  unit().reset(state_.data(), seed);
+  unit().reset(state_, seed);
 }
 
 void Xxh3::add(std::span<const std::byte> piece) {
-  unit().add(state_.data(), piece.data(), piece.size());
+  unit().add(state_, piece.data(), piece.size());
 }
 
 std::uint64_t Xxh3::value() const {
-  return unit().value(state_.data());
+  return unit().value(state_);
 }
 
 }  // namespace fdpstore

@@ -4,7 +4,6 @@
 // Thread:  any; a sum that comes in pieces, one at a time.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -23,7 +22,7 @@ class Xxh3 {
   [[nodiscard]] std::uint64_t value() const;
 
  private:
-  alignas(64) std::array<std::byte, kXxh3StateBytes> state_;
+  Xxh3State state_;
 };
 
 }  // namespace fdpstore

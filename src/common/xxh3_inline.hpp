@@ -14,23 +14,30 @@
 namespace fdpstore {
 namespace {
 
+static_assert(sizeof(XXH3_state_t) <= sizeof(Xxh3State) &&
+              alignof(XXH3_state_t) <= alignof(Xxh3State));
+
+XXH3_state_t* inside(Xxh3State& state) {
+  return reinterpret_cast<XXH3_state_t*>(state.bytes);
+}
+const XXH3_state_t* inside(const Xxh3State& state) {
+  return reinterpret_cast<const XXH3_state_t*>(state.bytes);
+}
+
 constexpr Xxh3Unit inlined_xxh3() {
-  static_assert(sizeof(XXH3_state_t) <= kXxh3StateBytes && alignof(XXH3_state_t) <= 64);
   return {
       .hash = [](const void* bytes, std::size_t size, std::uint64_t seed) -> std::uint64_t {
         return XXH3_64bits_withSeed(bytes, size, seed);
       },
       .reset =
-          [](void* state, std::uint64_t seed) {
-            XXH3_INITSTATE(static_cast<XXH3_state_t*>(state));
-            XXH3_64bits_reset_withSeed(static_cast<XXH3_state_t*>(state), seed);
+          [](Xxh3State& state, std::uint64_t seed) {
+            XXH3_INITSTATE(inside(state));
+            XXH3_64bits_reset_withSeed(inside(state), seed);
           },
-      .add =
-          [](void* state, const void* bytes, std::size_t size) {
-            XXH3_64bits_update(static_cast<XXH3_state_t*>(state), bytes, size);
-          },
-      .value = [](const void* state) -> std::uint64_t {
-        return XXH3_64bits_digest(static_cast<const XXH3_state_t*>(state));
+      .add = [](Xxh3State& state, const void* bytes,
+                std::size_t size) { XXH3_64bits_update(inside(state), bytes, size); },
+      .value = [](const Xxh3State& state) -> std::uint64_t {
+        return XXH3_64bits_digest(inside(state));
       },
   };
 }

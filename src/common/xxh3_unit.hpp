@@ -8,13 +8,16 @@
 
 namespace fdpstore {
 
-inline constexpr std::size_t kXxh3StateBytes = 576;  // aligned to 64
+// Where XXH3_state_t finds room.
+struct alignas(64) Xxh3State {
+  std::byte bytes[576];
+};
 
 struct Xxh3Unit {
   std::uint64_t (*hash)(const void* bytes, std::size_t size, std::uint64_t seed);
-  void (*reset)(void* state, std::uint64_t seed);
-  void (*add)(void* state, const void* bytes, std::size_t size);
-  std::uint64_t (*value)(const void* state);
+  void (*reset)(Xxh3State& state, std::uint64_t seed);
+  void (*add)(Xxh3State& state, const void* bytes, std::size_t size);
+  std::uint64_t (*value)(const Xxh3State& state);
 };
 
 extern const Xxh3Unit kXxh3Baseline;

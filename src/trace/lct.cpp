@@ -18,8 +18,8 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <xxhash.h>
 
+#include "common/xxh3.hpp"
 #include "trace/formats.hpp"
 #include "trace/msgpack.hpp"
 
@@ -324,7 +324,7 @@ class RecordReader {
                                    .cache_salt = std::string(*tenant)},
                                   trace_);
     if (!scope) return std::unexpected(std::move(scope.error().what));
-    Key key{.scope = *scope, .hash = XXH3_64bits(bytes->data(), bytes->size())};
+    Key key{.scope = *scope, .hash = xxh3(std::as_bytes(std::span(*bytes)))};
     const auto known = sizes_.find(key.hash ^ key.scope);
     if (known != sizes_.end()) key.bytes = known->second;
     return key;
