@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """clang-tidy over the sources that a build directory compiles; a finding is an error.
 
-In two passes, for time: its own checks over sources as they are compiled together (unity builds),
-so that the standard's headers are matched once for eight sources; and the static analyzer, which
-looks at the main file only, over each source alone, so that each is also known to compile alone.
---thorough gives the analyzer its default bound, and takes several times as long.
+Sources that are compiled together (unity builds) are looked at as one file that holds their text,
+so that the headers of eight are read and matched once, and so that the static analyzer, which
+looks at the main file only, sees them all. --thorough looks at each source alone, so that each
+is known to compile alone, and gives the analyzer its default bound: several times as long.
 
-What passed is not checked again while the file, all headers and the configuration stay as they
+What passed is not checked again while the sources, all headers and the configuration stay as they
 are (stamps in build/tidy). Tests are left out: their macros cost most of the time.
 """
 
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,28 +29,30 @@ FOLDERS = ("src", "python/module", "bench")
 STAMPS = ROOT / "build" / "tidy"
 TIDY = "clang-tidy-19"
 INCLUDED = re.compile(r'^#include "(/.*\.cpp)"$', re.MULTILINE)
-# Where a finding in a source that another file includes counts: the sources are its "headers".
-OURS = f"{ROOT}/(include/fdpstore|{'|'.join(FOLDERS)})/"
+INCLUDE = re.compile(r"#include ([<\"][^>\"]+)")
 NODES = 20000  # of the analyzer's graph, of one function
 
 
 @dataclass
 class Job:
-    name: str
-    command: list[str]  # the compiler's
-    file: Path  # what it compiles
-    arguments: list[str]  # clang-tidy's
-    sources: list[Path] = field(default_factory=list)
+    file: Path  # what the compiler compiles
+    command: list[str]
+    sources: list[Path]
+
+    @property
+    def name(self) -> str:
+        more = f" and {len(self.sources) - 1} more" if len(self.sources) > 1 else ""
+        return f"{self.sources[0].relative_to(ROOT)}{more}"
 
     def digest(self, key: bytes) -> str:
-        parts = [key, "\0".join([*self.command, *self.arguments]).encode()]
+        parts = [key, "\0".join(self.command).encode()]
         parts += [source.read_bytes() for source in self.sources]
         return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 def common_key() -> bytes:
     """What all checks depend on: the configuration and every header."""
-    digest = hashlib.sha256((ROOT / ".clang-tidy").read_bytes())
+    digest = hashlib.sha256((ROOT / ".clang-tidy").read_bytes() + Path(__file__).read_bytes())
     digest.update(subprocess.run([TIDY, "--version"], stdout=subprocess.PIPE, check=True).stdout)
     for folder in ("include", *FOLDERS):
         for header in sorted((ROOT / folder).rglob("*.hpp")):
@@ -64,52 +66,63 @@ def sources_of(file: Path) -> list[Path]:
     return [one for one in found if any(one.is_relative_to(ROOT / f) for f in FOLDERS)]
 
 
-def jobs_of(build: Path, thorough: bool) -> list[Job]:
-    bound = ["-Xclang", "-analyzer-config", "-Xclang", f"max-nodes={NODES}"]
-    analyzer = ["--checks=-*,clang-analyzer-*"]
-    analyzer += [] if thorough else [f"--extra-arg={part}" for part in bound]
-    checks = ["--checks=-clang-analyzer-*", f"--header-filter={OURS}"]
-    together, alone = [], {}
+def jobs_of(build: Path, alone: bool) -> list[Job]:
+    jobs = []
     for entry in json.loads((build / "compile_commands.json").read_text()):
         file = Path(entry["file"])
-        sources = sources_of(file)
-        if not sources:
-            continue
         # Warnings are the compiler's, which knows its own options.
         command = [p for p in shlex.split(entry["command"]) if not p.startswith("-W")]
-        name = str(sources[0].relative_to(ROOT))
-        if len(sources) > 1:
-            name += f" and {len(sources) - 1} more"
-        together.append(Job(name, command, file, checks, sources))
-        for source in sources:
-            one = [str(source) if part == str(file) else part for part in command]
-            name = f"{source.relative_to(ROOT)} (analyzer)"
-            alone[source] = Job(name, one, source, analyzer, [source])
-    return together + [alone[source] for source in sorted(alone)]
+        sources = sources_of(file)
+        if alone:
+            jobs += [Job(file, command, [source]) for source in sources]
+        elif sources:
+            jobs.append(Job(file, command, sources))
+    return jobs
 
 
-def check(job: Job, key: bytes) -> tuple[str, float]:
+def write_as_one(sources: list[Path], out: Path) -> list[tuple[Path, int]]:
+    """Writes the text of `sources` to `out`. Returns the source and the number of each line."""
+    text, origin, earlier = [], [], set()
+    for source in sources:
+        included = set()
+        for number, line in enumerate(source.read_text().splitlines(), 1):
+            header = INCLUDE.match(line)
+            if header:
+                included.add(header[1])
+            # Again after another source, it would be found to be a duplicate.
+            text.append("" if header and header[1] in earlier else line)
+            origin.append((source, number))
+        earlier |= included
+    out.write_text("\n".join(text) + "\n")
+    return origin
+
+
+def check(job: Job, key: bytes, options: list[str]) -> tuple[str, float]:
     """Findings (empty when it is clean), and the seconds it took."""
-    stamp = STAMPS / job.digest(key)
+    digest = job.digest(key + "\0".join(options).encode())
+    stamp = STAMPS / digest
     if stamp.exists():
         return "", 0.0
     start = time.monotonic()
+    one = STAMPS / f"{digest}.cpp"
+    origin = write_as_one(job.sources, one)
+    command = [str(one) if part == str(job.file) else part for part in job.command[1:]]
+    command += [f"-iquote{folder}" for folder in sorted({s.parent for s in job.sources})]
     done = subprocess.run(
-        [
-            TIDY,
-            f"--config-file={ROOT}/.clang-tidy",
-            "--quiet",
-            *job.arguments,
-            str(job.file),
-            "--",
-            *job.command[1:],
-        ],
+        [TIDY, f"--config-file={ROOT}/.clang-tidy", "--quiet", *options, one, "--", *command],
         capture_output=True,
         text=True,
     )
-    findings = "" if done.returncode == 0 else done.stdout + done.stderr
-    if not findings:
+    one.unlink()
+    if done.returncode == 0:
         stamp.touch()
+        return "", time.monotonic() - start
+
+    def where(match: re.Match[str]) -> str:
+        source, line = origin[int(match[1]) - 1]
+        return f"{source}:{line}:"
+
+    findings = re.sub(rf"{re.escape(str(one))}:(\d+):", where, done.stdout + done.stderr)
     return findings, time.monotonic() - start
 
 
@@ -117,7 +130,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build", type=Path, help="build directory with compile_commands.json")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--thorough", action="store_true", help="the analyzer's default bound")
+    parser.add_argument("--thorough", action="store_true", help="each source alone, default bound")
     args = parser.parse_args()
     jobs = jobs_of(args.build, args.thorough)
     if not jobs:
@@ -125,9 +138,11 @@ def main() -> int:
         return 1
     STAMPS.mkdir(parents=True, exist_ok=True)
     key = common_key()
+    bound = ["-Xclang", "-analyzer-config", "-Xclang", f"max-nodes={NODES}"]
+    options = [] if args.thorough else [f"--extra-arg={part}" for part in bound]
     failed = 0
     with ThreadPoolExecutor(args.jobs) as pool:
-        runs = [(job, pool.submit(check, job, key)) for job in jobs]
+        runs = [(job, pool.submit(check, job, key, options)) for job in jobs]
         for job, run in runs:
             findings, seconds = run.result()
             state = "FINDINGS" if findings else f"{seconds:.1f} s" if seconds else "unchanged"

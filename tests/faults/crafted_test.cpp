@@ -18,7 +18,7 @@ namespace {
 
 using format::kBlockBytes;
 
-constexpr std::uint64_t kStores = kSanitized ? 150 : 600;
+constexpr std::uint64_t kStores = kThreadSanitizer ? 60 : kAddressSanitizer ? 150 : 600;
 
 class Crafted : public CoreTest, public ::testing::WithParamInterface<std::uint64_t> {
  protected:

@@ -4,10 +4,13 @@
 #include <thread>
 
 #include "support/fault_backend.hpp"
+#include "support/sanitizers.hpp"
 #include "unit/core/core_test.hpp"
 
 namespace fdpstore::test {
 namespace {
+
+constexpr auto kSeeds = static_cast<std::uint64_t>(repeated(60));
 
 // A store on a faulty medium over memory, reopened at will.
 class Power : public CoreTest {
@@ -42,7 +45,7 @@ class Power : public CoreTest {
 
 TEST_F(Power, TheSegmentHeaderIsAsDurableAsWhatIsAcknowledged) {
   options.durability = Durability::device;
-  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     use(seed, {.max_delay = 8});  // in any order
     auto store = open_faulty();
     ASSERT_EQ(put(*store, make_key(1), make_payload(1, 5000)), KeyStatus::stored);
@@ -53,7 +56,7 @@ TEST_F(Power, TheSegmentHeaderIsAsDurableAsWhatIsAcknowledged) {
 
 TEST_F(Power, AFailedFlushIsNotForgottenByTheNext) {
   options.durability = Durability::device;
-  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     use(seed, {.failed_flushes = 3000, .max_delay = 8});
     faults_->calm(true);
     auto store = open_faulty();
@@ -91,7 +94,7 @@ TEST_F(Power, AFailedFlushIsNotForgottenByTheNext) {
 
 TEST_F(Power, WhatIsFoundAfterAKillStaysThroughAPowerCut) {
   options.durability = Durability::device;
-  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     use(seed, {.max_delay = 4});
     auto store = open_faulty();
     faults_->arm(Cut::kill, 2 + seed % 8);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "fdpstore/options.hpp"
+#include "support/sanitizers.hpp"
 #include "support/units.hpp"
 
 namespace fdpstore::test {
@@ -36,6 +37,8 @@ struct Variant {
   [[nodiscard]] bool has_segments() const { return layout != Layout::object; }
   [[nodiscard]] bool raw() const { return medium != Medium::directory; }
   [[nodiscard]] bool simulated() const { return medium == Medium::sim; }
+  // Whether the same is there with O_DIRECT.
+  [[nodiscard]] bool has_odirect_twin() const { return !odirect && !exclusive; }
   // One process at a time; capacity, totals and existence are then known exactly.
   [[nodiscard]] bool single_owner() const { return has_segments() || exclusive; }
 
@@ -68,9 +71,11 @@ inline std::string named_device() {
   return path != nullptr ? path : "";
 }
 
-// All of the above, and one for a device where one is named.
+// All of the above, and one for a device where one is named. What threads do to each other is the
+// same with and without O_DIRECT.
 inline std::vector<Variant> variants() {
   std::vector<Variant> out(kVariants.begin(), kVariants.end());
+  if (kThreadSanitizer) std::erase_if(out, [](const Variant& v) { return v.has_odirect_twin(); });
   if (!named_device().empty()) out.push_back({Layout::segment, true, false, Medium::device});
   return out;
 }

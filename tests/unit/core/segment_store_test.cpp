@@ -5,6 +5,7 @@
 
 #include "core_test.hpp"
 #include "format/layout.hpp"
+#include "support/sanitizers.hpp"
 
 namespace fdpstore::test {
 namespace {
@@ -315,9 +316,10 @@ TEST_F(SegmentStore, LocksEndWithTheirLease) {
 }
 
 TEST_F(SegmentStore, ManyDeletesDoNotFillTheMetadataLog) {
+  constexpr auto kDeletes = static_cast<std::uint64_t>(repeated(30000));
   options.capacity_bytes = 9U << 20;
   auto store = open();
-  for (std::uint64_t i = 0; i < 30000; ++i) {
+  for (std::uint64_t i = 0; i < kDeletes; ++i) {
     ASSERT_EQ(put(*store, make_key(i), make_payload(i, 10)), KeyStatus::stored) << i;
     ASSERT_EQ(erase(*store, make_key(i)), 10U) << i;
   }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "support/sanitizers.hpp"
 #include "unit/ftl/support.hpp"
 
 namespace fdpstore::test {
@@ -32,7 +33,7 @@ TEST(KeptBytes, AgreesWithAnArrayUnderAnyWrites) {
   KeptBytes kept(kSize);
   std::vector<std::byte> array(kSize);
   Random random(17);
-  for (int i = 0; i < 600; ++i) {
+  for (int i = 0; i < repeated(600); ++i) {
     const std::size_t length = random.below(i % 10 == 0 ? 2 * kMiB : 20000) + 1;
     const std::size_t at = random.below(static_cast<std::uint32_t>(kSize - length));
     const auto part = std::span(array).subspan(at, length);

@@ -264,7 +264,7 @@ TEST_P(AgainstReference, HotAndColdWritesCountTheSame) {
   for (std::uint32_t unit = 0; unit < units; ++unit) write(unit, 0);
   const Load load = hot_cold(units, separate);
   Random random(11);
-  for (int i = 0; i < (kSanitized ? 5 : 20) * units_; ++i) {
+  for (int i = 0; i < repeated(20) * units_; ++i) {
     const Pick pick = load(random);
     write(pick.unit, pick.handle);
   }
@@ -277,7 +277,7 @@ TEST_P(AgainstReference, AnyCommandsCountTheSame) {
   const auto units = static_cast<std::uint32_t>(units_);
   const auto handles = static_cast<std::uint32_t>(GetParam().handles);
   Random random(13);
-  for (int i = 0; i < 10 * units_; ++i) {
+  for (int i = 0; i < repeated(10) * units_; ++i) {
     const std::uint32_t handle = random.below(handles);
     const std::uint32_t length = 1 + random.below(3 * kSmallPerRu);
     const std::uint32_t first = random.below(units - length);

@@ -12,6 +12,7 @@
 #include "store/option_rows.hpp"
 #include "support/files.hpp"
 #include "support/keys.hpp"
+#include "support/sanitizers.hpp"
 #include "support/test_device.hpp"
 
 namespace fdpstore::store {
@@ -295,7 +296,9 @@ TEST_F(Import, TooSmallADestinationIsToldByHowMuch) {
 
 // What it says is enough is enough: nothing is dropped.
 TEST_F(Import, AsMuchMoreAsItSaysIsEnough) {
-  for (const std::uint64_t bytes : {20 * kKiB, 100 * kKiB, 300 * kKiB, 700 * kKiB, kMiB}) {
+  std::vector<std::uint64_t> sizes = {100 * kKiB, kMiB};
+  if (!test::kSanitized) sizes.insert(sizes.end(), {20 * kKiB, 300 * kKiB, 700 * kKiB});
+  for (const std::uint64_t bytes : sizes) {
     SCOPED_TRACE(bytes);
     const std::string name = std::to_string(bytes);
     {
