@@ -202,6 +202,10 @@ Result<void> Engine::take_up(Recovered recovered) {
   for (Segment* segment : recovered.metadata) {
     if (auto ok = backend_->reopen(segment->id, segment->use); !ok) return ok;
   }
+  for (Segment* segment : recovered.open_data) {
+    if (auto ok = backend_->reopen(segment->id, segment->use); !ok) return ok;
+  }
+  if (auto flushed = flush_recovered(); !flushed) return flushed;
   if (recovered.metadata.empty()) {
     if (auto begun = begin_metadata(); !begun) {
       return fail(
@@ -215,7 +219,6 @@ Result<void> Engine::take_up(Recovered recovered) {
     }
   }
   for (Segment* segment : recovered.open_data) {
-    if (auto ok = backend_->reopen(segment->id, segment->use); !ok) return ok;
     segment->appending->last_append_s = context_->now_s();
     const bool usable = segment->use.prompt.value == 0 && segment->use.handle < data_handles_ &&
                         !segment->appending->summary_lost && writer_->fits(*segment, {}, 1);
@@ -227,11 +230,12 @@ Result<void> Engine::take_up(Recovered recovered) {
   });
   release_surplus();
   drain([this] { return context_->io.in_flight() == 0 && writer_->idle(); });
-  return flush_recovered();
+  return {};
 }
 
 // What a killed process had written and not flushed was found by recovery: from now on it is in
-// the store, so a power cut must not take it.
+// the store, so a power cut must not take it. Before anything is written that relies on it: a new
+// metadata log does not tell of lives that were freed before those whose headers were found.
 Result<void> Engine::flush_recovered() {
   if (options_.durability != Durability::device || clean_start_) return {};
   return flush_segments();

@@ -2,7 +2,11 @@
 // goes on failing.
 #include <algorithm>
 #include <atomic>
+#include <mutex>
+#include <optional>
 #include <set>
+#include <span>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -160,6 +164,46 @@ TEST_F(Rewrite, AStoreWhoseLastFreeSegmentWasLostGoesOn) {
   const auto store = open(image);
   EXPECT_EQ(get(*store, make_key(1000), kBytes), make_payload(1000, kBytes));
   for (const std::uint64_t n : erased) EXPECT_FALSE(present(*store, make_key(n))) << n;
+}
+
+class Found : public CoreTest {};
+
+// A new metadata log relies on headers that recovery found, and that a killed process may have left
+// in the page cache only: a power cut would show what was there before, and was deleted.
+TEST_F(Found, WhatAKilledProcessWroteIsFlushedBeforeAnythingIsWritten) {
+  options.durability = Durability::device;
+  const auto put_some = [](Store& store) {
+    for (std::uint64_t n = 0; n < 200; ++n) {
+      ObjectKey key = make_key(n);
+      key.cache_salt = std::to_string(n % 8);
+      ASSERT_EQ(put(store, key, make_payload(n, 20'000)), KeyStatus::stored);
+    }
+  };
+  auto store = open();
+  put_some(*store);
+  if (HasFatalFailure()) return;
+  std::set<std::uint32_t> used;
+  for (const SegmentUsage& one : store->status().segments) {
+    if (one.state != "free" && one.state != "absent") used.insert(one.id);
+  }
+  EXPECT_GT(used.size(), 4U);
+  const auto killed = medium->snapshot();
+  std::set<std::uint32_t> flushed;
+  std::optional<std::size_t> flushed_at_first_write;
+  std::mutex mutex;
+  config.fault = [&](const IoRequest& request) -> std::error_code {
+    const std::lock_guard guard(mutex);
+    if (request.op == IoOp::flush) flushed.insert(request.segment.value);
+    if (request.op == IoOp::write && !flushed_at_first_write) {
+      flushed_at_first_write = flushed.size();
+    }
+    return {};
+  };
+  config.handles = 1;  // so that what the second one has open is sealed at once
+  auto after = open(killed);
+  const std::lock_guard guard(mutex);
+  ASSERT_TRUE(flushed_at_first_write) << "nothing was written";
+  EXPECT_GE(*flushed_at_first_write, used.size());
 }
 
 }  // namespace
