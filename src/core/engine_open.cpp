@@ -199,11 +199,10 @@ Result<void> Engine::make_parts() {
 
 // Open segments are continued where they ended; what cannot be is sealed.
 Result<void> Engine::take_up(Recovered recovered) {
-  for (Segment* segment : recovered.metadata) {
-    if (auto ok = backend_->reopen(segment->id, segment->use); !ok) return ok;
-  }
-  for (Segment* segment : recovered.open_data) {
-    if (auto ok = backend_->reopen(segment->id, segment->use); !ok) return ok;
+  for (const auto* segments : {&recovered.metadata, &recovered.open_data}) {
+    for (Segment* segment : *segments) {
+      if (auto ok = backend_->reopen(segment->id, segment->use); !ok) return ok;
+    }
   }
   if (auto flushed = flush_recovered(); !flushed) return flushed;
   if (recovered.metadata.empty()) {

@@ -10,7 +10,7 @@
 namespace fdpstore::test {
 namespace {
 
-constexpr auto kSeeds = static_cast<std::uint64_t>(repeated(60));
+constexpr std::uint64_t kSeeds = repeated(60);
 
 // A store on a faulty medium over memory, reopened at will.
 class Power : public CoreTest {

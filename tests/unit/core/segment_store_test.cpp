@@ -316,7 +316,7 @@ TEST_F(SegmentStore, LocksEndWithTheirLease) {
 }
 
 TEST_F(SegmentStore, ManyDeletesDoNotFillTheMetadataLog) {
-  constexpr auto kDeletes = static_cast<std::uint64_t>(repeated(30000));
+  constexpr std::uint64_t kDeletes = repeated(30000);
   options.capacity_bytes = 9U << 20;
   auto store = open();
   for (std::uint64_t i = 0; i < kDeletes; ++i) {
