@@ -15,6 +15,8 @@ KERNELS = ("7", "612")
 
 Options = dict[str, object]
 
+HANG_S = 1500  # ten times what the longest command needs on an idle machine
+
 
 @dataclass(frozen=True)
 class Done:
@@ -39,7 +41,7 @@ def arguments(options: Options) -> list[str]:
 def run(*command: str | Path, cwd: Path = ROOT, **options: object) -> Done:
     """Boots a guest for one command; the options are those of run-guest."""
     done = subprocess.run(
-        [RUN_GUEST, *arguments(options), "--", *command],
+        [RUN_GUEST, *arguments({"limit": HANG_S} | options), "--", *command],
         cwd=cwd,
         capture_output=True,
         text=True,
