@@ -1,4 +1,5 @@
 // Replays: what is counted, when they end, and that they come out the same again.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -6,6 +7,7 @@
 #include <set>
 
 #include "compare/run.hpp"
+#include "support/sanitizers.hpp"
 #include "unit/compare/hand_made.hpp"
 
 namespace fdpstore::compare {
@@ -36,7 +38,8 @@ const Cell& of(const std::vector<Cell>& cells, Subject subject) {
   return *std::ranges::find(cells, subject, &Cell::subject);
 }
 const trace::Trace& chat() {
-  static const trace::Trace trace = generated("chat,requests=1500,object_bytes=65536,seed=5");
+  static const trace::Trace trace =
+      generated(fmt::format("chat,requests={},object_bytes=65536,seed=5", test::repeated(1500)));
   return trace;
 }
 

@@ -274,7 +274,7 @@ TEST_F(Budget, SmallObjectsCostTheirWholeRecords) {
   reinsert_budget = 0.6;
   options.capacity_bytes = 17U << 20;
   start();
-  serve(30'000, 1500, 20'000);
+  serve(repeated(30'000), 1500, 20'000);
   const Spent all = spent();
   EXPECT_GT(store->status().info.reinserted_objects, 100U);
   EXPECT_LT(all.beside, reinsert_budget * all.stored + static_cast<double>(options.segment_bytes));
@@ -291,7 +291,7 @@ TEST_F(Budget, SavingsOfOneStretchDoNotPayForAnother) {
   const Spent before = spent();
   const double saved = reinsert_budget * before.stored - before.beside;
   ASSERT_GT(saved, 3.0 * static_cast<double>(options.segment_bytes));
-  serve(12'000, 150'000, 4000);
+  serve(repeated(12'000), 150'000, 4000);
   const Spent after = spent();
   EXPECT_LT(after.beside - before.beside, reinsert_budget * (after.stored - before.stored) +
                                               2.5 * static_cast<double>(options.segment_bytes));

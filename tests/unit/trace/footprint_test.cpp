@@ -129,9 +129,12 @@ TEST(Footprint, NothingAskedGivesZeroes) {
 HitRatio slow_lru(const Trace& trace, std::uint64_t capacity) {
   using Id = std::pair<std::uint16_t, std::uint64_t>;
   std::list<std::pair<Id, std::uint64_t>> order;  // the most recent first
+  std::map<Id, decltype(order)::iterator> cached;
   std::uint64_t bytes = 0;
-  const auto find = [&](const Id& id) {
-    return std::ranges::find(order, id, [](auto& one) { return one.first; });
+  const auto remove = [&](decltype(order)::iterator entry) {
+    bytes -= entry->second;
+    cached.erase(entry->first);
+    order.erase(entry);
   };
   double asked = 0, hits = 0, leading = 0;
   for (const Op& op : trace.ops) {
@@ -139,7 +142,7 @@ HitRatio slow_lru(const Trace& trace, std::uint64_t capacity) {
     const auto keys = trace.keys_of(op);
     for (const std::uint64_t key : keys) {
       if (op.kind != request && op.kind != lookup) break;
-      const bool hit = find({op.scope, key}) != order.end();
+      const bool hit = cached.contains({op.scope, key});
       run = run && hit;
       asked += 1;
       hits += hit ? 1 : 0;
@@ -147,18 +150,13 @@ HitRatio slow_lru(const Trace& trace, std::uint64_t capacity) {
     }
     for (auto key = keys.rbegin(); key != keys.rend(); ++key) {
       const Id id{op.scope, *key};
-      const auto there = find(id);
-      const bool was = there != order.end();
-      if (was) {
-        bytes -= there->second;
-        order.erase(there);
-      }
+      const auto there = cached.find(id);
+      const bool was = there != cached.end();
+      if (was) remove(there->second);
       if (op.kind == erase || (!was && op.kind != request && op.kind != store)) continue;
-      for (; bytes + op.object_bytes > capacity && !order.empty(); order.pop_back()) {
-        bytes -= order.back().second;
-      }
+      while (bytes + op.object_bytes > capacity && !order.empty()) remove(std::prev(order.end()));
       if (op.object_bytes > capacity) continue;
-      order.emplace_front(id, op.object_bytes);
+      cached[id] = order.emplace(order.begin(), id, op.object_bytes);
       bytes += op.object_bytes;
     }
   }
