@@ -1,12 +1,12 @@
-// The analysis against values found by hand, and against plain and slow ways to find them.
+// The analysis against values found by hand, and against plain ways to find them.
 #include "trace/footprint.hpp"
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <iterator>
 #include <list>
 #include <map>
 #include <set>
@@ -126,7 +126,7 @@ TEST(Footprint, NothingAskedGivesZeroes) {
 }
 
 // A plain LRU of the whole story, in the order that footprint.hpp promises.
-HitRatio slow_lru(const Trace& trace, std::uint64_t capacity) {
+HitRatio plain_lru(const Trace& trace, std::uint64_t capacity) {
   using Id = std::pair<std::uint16_t, std::uint64_t>;
   std::list<std::pair<Id, std::uint64_t>> order;  // the most recent first
   std::map<Id, decltype(order)::iterator> cached;
@@ -170,9 +170,9 @@ TEST(Footprint, LruAgreesWithAPlainOne) {
     const Footprint result = analyse(trace);
     ASSERT_EQ(result.lru.size(), kLruShares.size());
     for (const CacheHits& one : result.lru) {
-      const HitRatio slow = slow_lru(trace, one.bytes);
-      EXPECT_DOUBLE_EQ(one.hits.tokens, slow.tokens) << spec << ' ' << one.share;
-      EXPECT_DOUBLE_EQ(one.hits.leading, slow.leading) << spec << ' ' << one.share;
+      const HitRatio plain = plain_lru(trace, one.bytes);
+      EXPECT_DOUBLE_EQ(one.hits.tokens, plain.tokens) << spec << ' ' << one.share;
+      EXPECT_DOUBLE_EQ(one.hits.leading, plain.leading) << spec << ' ' << one.share;
     }
   }
 }
