@@ -25,7 +25,6 @@ from pathlib import Path
 
 from adapters import (
     GIB,
-    MIB,
     RAW_CONTESTANTS,
     Contestant,
     batches,
@@ -35,14 +34,13 @@ from adapters import (
 )
 from lmcache.v1.distributed.l2_adapters.base import L2AdapterInterface
 
-OBJECT_BYTES = 4096
 TASK_KEYS = 64
 LOOKUP_BATCH = 1000
 
 
-def store(config: dict, count: int) -> None:
+def store(config: dict, count: int, object_bytes: int) -> None:
     """In the child: stores everything, prints "done", and waits to be killed."""
-    memory = make_memory(OBJECT_BYTES, TASK_KEYS)
+    memory = make_memory(object_bytes, TASK_KEYS)
     adapter = open_adapter(config, memory)
     for keys in batches(make_keys(count, 1), TASK_KEYS):
         task = adapter.submit_store_task(keys, memory.objects[: len(keys)])
@@ -69,16 +67,21 @@ def count_hits(adapter: L2AdapterInterface, count: int) -> int:
     return hits
 
 
-def measure(contestant: Contestant, directory: Path, count: int) -> tuple[float, int]:
+def measure(
+    contestant: Contestant, directory: Path, count: int, object_bytes: int
+) -> tuple[float, int]:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     device = directory / "device.img"
-    size = count * (OBJECT_BYTES + 4096) * 5 // 4 + 2 * GIB
+    size = count * (object_bytes + 4096) * 5 // 4 + 2 * GIB
     with device.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, size)
-    config = contestant.config(device, size, OBJECT_BYTES)
+    config = contestant.config(device, size, object_bytes)
     child = subprocess.Popen(
-        [sys.executable, __file__, "--child", json.dumps(config), "--objects", str(count)],
+        [
+            *(sys.executable, __file__, "--child", json.dumps(config)),
+            *("--objects", str(count), "--object-kib", str(object_bytes // 1024)),
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -87,7 +90,7 @@ def measure(contestant: Contestant, directory: Path, count: int) -> tuple[float,
         raise RuntimeError(f"{contestant.name}: the child failed")
     child.send_signal(signal.SIGKILL)
     child.wait()
-    memory = make_memory(OBJECT_BYTES, TASK_KEYS)
+    memory = make_memory(object_bytes, TASK_KEYS)
     begin = time.perf_counter()
     adapter = open_adapter(config, memory)
     seconds = time.perf_counter() - begin
@@ -101,11 +104,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--path", type=Path, help="directory to work in")
     parser.add_argument("--objects", type=int, default=100_000)
+    parser.add_argument("--object-kib", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        store(json.loads(args.child), args.objects)
+        store(json.loads(args.child), args.objects, args.object_kib * 1024)
     if args.path is None:
         parser.error("--path is missing: name a directory to work in")
     results: dict[str, list[tuple[float, int]]] = {c.name: [] for c in RAW_CONTESTANTS}
@@ -113,10 +117,12 @@ def main() -> int:
     for number in range(args.rounds):
         for contestant in order.sample(RAW_CONTESTANTS, len(RAW_CONTESTANTS)):
             print(f"round {number + 1}: {contestant.name}", file=sys.stderr)
-            found = measure(contestant, args.path / "recovery", args.objects)
+            found = measure(
+                contestant, args.path / "recovery", args.objects, args.object_kib * 1024
+            )
             results[contestant.name].append(found)
-    stored_mib = args.objects * OBJECT_BYTES / MIB
-    print(f"{args.objects} objects of {OBJECT_BYTES} bytes ({stored_mib:.0f} MiB), then kill -9")
+    stored_mib = args.objects * args.object_kib // 1024
+    print(f"{args.objects} objects of {args.object_kib} KiB ({stored_mib} MiB), then kill -9")
     for name, found in results.items():
         seconds = statistics.median(s for s, _ in found)
         hits = statistics.median(h for _, h in found)

@@ -25,9 +25,13 @@ double Context::age_of(std::uint32_t use) const {
 
 Index::Inserted Context::add_object(const Key& key, const ObjectState& state) {
   Index::Inserted inserted = index.insert(key, state);
-  if (inserted.present) return inserted;
+  if (!inserted.present) count_object(key, state, inserted.id);
+  return inserted;
+}
+
+void Context::count_object(const Key& key, const ObjectState& state, EntryId id) {
   Segment& segment = segments.at(state.location.segment);
-  segment.entries.push_back(inserted.id);
+  segment.entries.push_back(id);
   account(segment, state.location, +1);
   ++live_objects;
   Scopes::Scope& scope = scopes.at(key.scope());
@@ -37,7 +41,6 @@ Index::Inserted Context::add_object(const Key& key, const ObjectState& state) {
   if (streams_live.size() <= state.stream) streams_live.resize(state.stream + 1U);
   ++streams_live[state.stream].objects;
   streams_live[state.stream].bytes += state.location.payload_bytes;
-  return inserted;
 }
 
 void Context::move_object(EntryId id, const Location& from, const Location& to) {

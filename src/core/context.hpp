@@ -85,6 +85,8 @@ struct Context {
 
   // The index and everything that is counted along with it.
   Index::Inserted add_object(const Key& key, const ObjectState& state);
+  // What add_object does beside the index, for an object that has been inserted as `id`.
+  void count_object(const Key& key, const ObjectState& state, EntryId id);
   void move_object(EntryId id, const Location& from, const Location& to);
   // The copy on the medium stays: unless its segment is being freed, the caller has to see to a
   // tombstone (MetaLog::remember).

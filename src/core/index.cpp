@@ -76,6 +76,13 @@ namespace {
 constexpr unsigned kMinShardBits = 4, kMaxShardBits = 14;
 constexpr std::uint64_t kObjectsPerShard = 2048;
 constexpr std::uint32_t kChunkSlots = 16;  // slots are allocated this many at a time
+constexpr std::size_t kFetchAhead = 8;     // insertions on their way to the caches
+
+template <typename Object>
+void prefetch(const Object& object) {
+  const auto* bytes = reinterpret_cast<const std::byte*>(&object);
+  for (std::size_t at = 0; at < sizeof(Object); at += 64) __builtin_prefetch(bytes + at);
+}
 
 unsigned shard_bits_for(std::uint64_t objects) {
   const auto bits = static_cast<unsigned>(std::bit_width(objects / kObjectsPerShard));
@@ -213,6 +220,19 @@ struct Index::Shard {
     free_slots.pop_back();
     return slot;
   }
+  // The slot of the key, and whether it was taken for it just now.
+  std::pair<std::uint32_t, bool> insert(const Key& key, std::uint64_t digest,
+                                        const ObjectState& state) {
+    assert(state.location.payload_bytes <= UINT32_MAX);
+    const auto present = slots.find(Probe{key.scope(), key.hash(), digest});
+    if (present != slots.end()) return {*present, false};
+    const std::uint32_t slot = take_slot();
+    at(slot).fill(key, state);
+    hash_bytes += key.hash().size();
+    if (key.hash().size() > Key::kInlineBytes) heap_hash_bytes += key.hash().size() + 16;
+    slots.insert(slot);
+    return {slot, true};
+  }
   // Whether `slot` is locked now; a lease that has ended is taken away.
   bool is_locked(std::uint32_t slot, std::uint32_t now_ticks) {
     const auto it = locks.find(slot);
@@ -307,21 +327,30 @@ void Index::touch(const Key& key, std::uint32_t use) {
 }
 
 Index::Inserted Index::insert(const Key& key, const ObjectState& state) {
-  assert(state.location.payload_bytes <= UINT32_MAX);
   const std::uint64_t digest = key.digest();
   Shard& shard = shard_of(digest);
   const std::lock_guard guard(shard.mutex);
-  const auto present = shard.slots.find(Shard::Probe{key.scope(), key.hash(), digest});
-  if (present != shard.slots.end()) {
-    return {make_id(digest, *present), shard.at(*present).state()};
+  const auto [slot, is_new] = shard.insert(key, digest, state);
+  return {make_id(digest, slot), is_new ? std::nullopt : std::optional(shard.at(slot).state())};
+}
+
+// One lock for those of a shard in a row: an unlock waits for the memory that was written to.
+void Index::insert(std::span<Insertion> all, std::span<const std::uint32_t> order) {
+  Shard* shard = nullptr;
+  std::unique_lock<std::mutex> lock;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    if (i + kFetchAhead < order.size()) prefetch(all[order[i + kFetchAhead]]);
+    Insertion& one = all[order[i]];
+    const std::uint64_t digest = one.key.digest();
+    if (Shard& its = shard_of(digest); &its != shard) {
+      shard = &its;
+      lock = {};
+      lock = std::unique_lock(its.mutex);
+    }
+    const auto [slot, is_new] = shard->insert(one.key, digest, one.state);
+    one.id = make_id(digest, slot);
+    one.present = !is_new;
   }
-  const std::uint32_t id = shard.take_slot();
-  Slot& slot = shard.at(id);
-  slot.fill(key, state);
-  shard.hash_bytes += key.hash().size();
-  if (key.hash().size() > Key::kInlineBytes) shard.heap_hash_bytes += key.hash().size() + 16;
-  shard.slots.insert(id);
-  return {make_id(digest, id), std::nullopt};
 }
 
 std::uint32_t Index::place_of(const Key& key) const {

@@ -2,7 +2,8 @@
 // and never waits for I/O, a checksum, or a rehash of more than one shard.
 //
 // Thread:  find, touch, lock, unlock and scan from any thread; insert, move and remove from the
-//          engine's thread only, so that what the engine knows of a segment is what the index says.
+//          engine's thread only, so that what the engine knows of a segment is what the index says
+//          (and insert from those that help it at start-up).
 // Owns:    entries (76 bytes with a chunk_hash of up to 32 bytes), locks. See bytes_per_object().
 // Units:   ticks of 10 ms on the caller's clock for leases; numbers of lookups for recency.
 #pragma once
@@ -110,8 +111,15 @@ class Index {
     std::optional<ObjectState> present;  // then nothing was changed
   };
   Inserted insert(const Key& key, const ObjectState& state);
-  // Keys with the same number, below places(), lie close together: many are inserted sooner in its
-  // order.
+  struct Insertion {
+    Key key;
+    ObjectState state;
+    EntryId id{};          // out: of the one in the index
+    bool present = false;  // out: then nothing was changed
+  };
+  // Inserts those of `all` that `order` names. Keys with the same number, below places(), lie close
+  // together: many are inserted sooner in its order.
+  void insert(std::span<Insertion> all, std::span<const std::uint32_t> order);
   [[nodiscard]] std::uint32_t places() const { return 1U << shard_bits_; }
   [[nodiscard]] std::uint32_t place_of(const Key& key) const;
   // True when the object was still at `from` and now is at `to`.

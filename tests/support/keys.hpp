@@ -29,10 +29,11 @@ inline ObjectKey make_key(std::uint64_t n, std::string model = "org/model", std:
   return key;
 }
 
-inline std::vector<ObjectKey> make_keys(std::uint64_t first, std::size_t count) {
+inline std::vector<ObjectKey> make_keys(std::uint64_t first, std::size_t count,
+                                        std::uint64_t step = 1) {
   std::vector<ObjectKey> keys;
   keys.reserve(count);
-  for (std::uint64_t n = first; n < first + count; ++n) keys.push_back(make_key(n));
+  for (std::size_t i = 0; i < count; ++i) keys.push_back(make_key(first + i * step));
   return keys;
 }
 

@@ -35,6 +35,18 @@ class SimStore : public ::testing::Test {
     const PutItem item{key.ref(), {static_cast<const std::byte*>(nullptr), bytes}, {}, {}};
     return need(put_and_wait(store, {&item, 1})).keys[0];
   }
+  // Every `step`th of so many, in one task, of `bytes` to twice as much.
+  static void put_each(Store& store, std::uint64_t objects, std::uint64_t step, std::size_t bytes) {
+    const auto keys = test::make_keys(0, objects / step, step);
+    std::vector<PutItem> items;
+    for (const ObjectKey& key : keys) {
+      const std::size_t size =
+          bytes + std::to_integer<std::size_t>(key.chunk_hash[9]) * bytes / 256;
+      items.push_back({key.ref(), {static_cast<const std::byte*>(nullptr), size}, {}, {}});
+    }
+    const TaskResult result = need(put_and_wait(store, items));
+    EXPECT_TRUE(result.ok()) << result.error->message();
+  }
   static bool hit(Store& store, std::uint64_t n, std::size_t bytes) {
     const ObjectKey key = test::make_key(n);
     const GetItem item{key.ref(), {static_cast<std::byte*>(nullptr), bytes}};
@@ -84,6 +96,31 @@ TEST_F(SimStore, LongTailsCostNeitherWritesNorCopies) {
   EXPECT_GT(counters.updates, 300U);
   for (const std::string& warning : store->status().warnings) {
     EXPECT_EQ(warning.find("closed before they were full"), std::string::npos) << warning;
+  }
+}
+
+// So many that threads take them in.
+TEST_F(SimStore, FindsWhatWasStoredDeletedAndStoredAgain) {
+  make_device("sim:capacity=4G,ru=8M,map=4K,data=none");
+  constexpr std::uint64_t kObjects = 60'000;
+  auto store = open();
+  put_each(*store, kObjects, 1, 4096);
+  const auto deleted = test::make_keys(0, kObjects / 3, 3);
+  for (const auto& size : need(store->erase(test::refs(deleted)))) ASSERT_TRUE(size);
+  put_each(*store, kObjects, 6, 4096);
+  for (const bool kill : {true, false}) {
+    device->cut(kill);
+    (void)store->close();
+    store.reset();
+    device->cut(false);
+    store = open();
+    EXPECT_EQ(store->status().info.clean_start, !kill);
+    EXPECT_EQ(store->status().info.live_objects, kObjects * 5 / 6);
+    const auto keys = test::make_keys(0, kObjects);
+    const auto found = need(lookup_and_wait(*store, test::refs(keys), false));
+    for (std::uint64_t n = 0; n < kObjects; ++n) {
+      ASSERT_EQ(found.keys[n] == KeyStatus::hit, n % 3 != 0 || n % 6 == 0) << n;
+    }
   }
 }
 

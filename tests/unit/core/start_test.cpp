@@ -1,0 +1,122 @@
+// Start-up: what is read of summaries, and what counts as their damage.
+#include <atomic>
+#include <cstring>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "core_test.hpp"
+#include "format/codec.hpp"
+
+namespace fdpstore::test {
+namespace {
+
+class Start : public CoreTest {
+ protected:
+  static ObjectKey key(std::uint64_t n) { return make_key(n, std::string(150, 'm')); }
+
+  void fill(std::uint64_t objects, std::size_t bytes) {
+    auto store = open();
+    for (std::uint64_t n = 0; n < objects; ++n) {
+      ASSERT_EQ(put(*store, key(n), make_payload(n, bytes)), KeyStatus::stored) << n;
+    }
+    ASSERT_TRUE(store->close());
+  }
+  // Where they are, in segments that are full, and how long.
+  std::map<std::pair<std::uint32_t, std::uint64_t>, std::uint64_t> summaries() {
+    std::map<std::pair<std::uint32_t, std::uint64_t>, std::uint64_t> found;
+    for (const auto& [id, bytes] : medium->segments) {
+      format::SegmentFooter footer;
+      std::memcpy(&footer, &bytes[bytes.size() - format::kBlockBytes], sizeof(footer));
+      if (footer.magic != format::kFooterMagic) continue;
+      format::RecordHeader summary;
+      std::memcpy(&summary, &bytes[footer.last_summary], sizeof(summary));
+      found[{id, footer.last_summary}] = format::record_bytes(summary.payload_bytes);
+    }
+    return found;
+  }
+  void expect_all(std::uint64_t objects, std::size_t bytes) {
+    auto store = open();
+    for (std::uint64_t n = 0; n < objects; ++n) {
+      ASSERT_EQ(get(*store, key(n), bytes), make_payload(n, bytes)) << n;
+    }
+  }
+  std::vector<std::string> findings() {
+    const auto report =
+        core::check_segments(options, std::make_unique<MemBackend>(medium, config),
+                             policy_factory(), false, [](std::uint64_t, std::uint64_t) {});
+    std::vector<std::string> found;
+    if (!report) return {report.error().message()};
+    for (const CheckFinding& one : report->findings) found.push_back(one.where + ": " + one.what);
+    return found;
+  }
+};
+
+TEST_F(Start, ReadsSummariesLongerThanItsFirstReadOfThem) {
+  fill(800, 4000);  // 127 in a segment, of 250 bytes each in its summary
+  EXPECT_EQ(findings(), std::vector<std::string>{});
+  std::atomic<std::uint64_t> reads = 0;
+  config.fault = [&reads](const IoRequest& request) {
+    reads += request.op == IoOp::read ? 1 : 0;
+    return std::error_code();
+  };
+  const auto store = open();
+  EXPECT_EQ(store->status().info.live_objects, 800U);
+  // Header, footer and summary of each segment, and the metadata log; walking would take hundreds.
+  EXPECT_LT(reads, 60U);
+  ASSERT_TRUE(store->close());
+  expect_all(800, 4000);
+}
+
+// A drive full of them would take minutes one after the other.
+TEST_F(Start, ReadsSummariesOfManySegmentsSideBySide) {
+  fill(100, 60'000);
+  const auto all = summaries();
+  ASSERT_GE(all.size(), 6U);
+  std::set<std::uint32_t> under_way;  // segments whose summary is being read
+  int asked = 0;
+  config.hold = [&](const IoRequest& request) {
+    if (!all.contains({request.segment.value, request.offset_bytes})) return false;
+    under_way.insert(request.segment.value);
+    return under_way.size() < all.size() && ++asked < 10'000;
+  };
+  const auto store = open();
+  EXPECT_EQ(store->status().info.live_objects, 100U);
+  EXPECT_LT(asked, 10'000) << "only " << under_way.size();
+}
+
+TEST_F(Start, WhatCannotBeReadBehindASummaryIsNoDamageToIt) {
+  fill(100, 60'000);
+  const auto all = summaries();
+  std::atomic<std::size_t> failed = 0;
+  config.fault = [&](const IoRequest& request) {
+    const auto summary = all.find({request.segment.value, request.offset_bytes});
+    if (summary == all.end() || request.spans[0].iov_len <= summary->second) {
+      return std::error_code();
+    }
+    ++failed;
+    return std::make_error_code(std::errc::io_error);
+  };
+  EXPECT_EQ(findings(), std::vector<std::string>{});
+  EXPECT_GE(failed, all.size());
+  expect_all(100, 60'000);
+}
+
+TEST_F(Start, ASummaryThatCannotBeReadIsToldOfAndItsObjectsAreFoundWithoutIt) {
+  fill(100, 60'000);
+  const auto all = summaries();
+  config.fault = [&](const IoRequest& request) {
+    return all.contains({request.segment.value, request.offset_bytes})
+               ? std::make_error_code(std::errc::io_error)
+               : std::error_code();
+  };
+  const auto found = findings();
+  EXPECT_GE(found.size(), all.size());
+  for (const std::string& one : found) {
+    EXPECT_NE(one.find("summary cannot be read"), std::string::npos) << one;
+  }
+  expect_all(100, 60'000);
+}
+
+}  // namespace
+}  // namespace fdpstore::test
