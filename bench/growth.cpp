@@ -4,6 +4,7 @@
 //
 //   fdpstore_bench_growth [objects …]        default: 10000 100000 1000000 10000000
 #include <fmt/core.h>
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -140,6 +141,7 @@ class Growth {
 
  private:
   std::unique_ptr<Store> open() {
+    malloc_trim(0);  // as in a process that has just begun
     return must(store::open_on(options_, must(ftl::open_sim_backend(device_, {}))));
   }
 
