@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <random>
 #include <span>
@@ -57,24 +58,46 @@ long times_preempted() {
   return usage.ru_nivcsw;
 }
 
+// Time that the machine under this one took from its processors since it booted, in ticks of 10 ms.
+std::uint64_t stolen_ticks() {
+  std::ifstream file("/proc/stat");
+  std::string label;
+  std::uint64_t ticks = 0;
+  file >> label;
+  for (int column = 0; column < 8; ++column) file >> ticks;
+  return ticks;
+}
+
 // Looks up random keys, a thousand at a time, until told to stop.
 struct Lookups {
+  static constexpr int kBetweenLooks = 16;  // at what was stolen: a look takes as long as 100 keys
+
   std::vector<double> seconds;
-  double longest_s = 0;  // of those that no other thread took the processor from
+  double longest_s = 0;  // of those that nobody took the processor from
 
   void run(Store& store, std::uint64_t objects, const std::atomic<bool>& stop) {
     std::mt19937_64 random(1);
     Keys keys(kLookupKeys);
     while (!stop) {
-      for (std::size_t i = 0; i < kLookupKeys; ++i) keys.set(i, random() % objects);
-      const auto refs = keys.refs();
-      const long preempted = times_preempted();
-      const auto begin = SteadyClock::now();
-      must(store.submit_lookup(refs, false));
-      seconds.push_back(seconds_since(begin));
-      if (times_preempted() == preempted) longest_s = std::max(longest_s, seconds.back());
-      (void)store.take_completed(TaskKind::lookup);
+      const std::uint64_t stolen = stolen_ticks();
+      double longest_here_s = 0;
+      for (int i = 0; i < kBetweenLooks; ++i) {
+        const double undisturbed_s = look_up(store, keys, objects, random);
+        longest_here_s = std::max(longest_here_s, undisturbed_s);
+      }
+      if (stolen_ticks() == stolen) longest_s = std::max(longest_s, longest_here_s);
     }
+  }
+  // Returns how long it took, 0 when it was preempted.
+  double look_up(Store& store, Keys& keys, std::uint64_t objects, std::mt19937_64& random) {
+    for (std::size_t i = 0; i < kLookupKeys; ++i) keys.set(i, random() % objects);
+    const auto refs = keys.refs();
+    const long preempted = times_preempted();
+    const auto begin = SteadyClock::now();
+    must(store.submit_lookup(refs, false));
+    seconds.push_back(seconds_since(begin));
+    (void)store.take_completed(TaskKind::lookup);
+    return times_preempted() == preempted ? seconds.back() : 0;
   }
   [[nodiscard]] double quantile(double share) {
     std::ranges::sort(seconds);
@@ -164,7 +187,9 @@ int main(int argc, char** argv) {
   }
   fmt::print(
       "memory: of the index beyond each chunk_hash; lookups: 1,000 keys each, while filling;\n"
-      "undisturbed: the longest of those from which no other thread took the processor\n");
+      "undisturbed: the longest of those from which neither another thread nor another machine "
+      "took "
+      "the processor\n");
   fmt::print("{:>10} {:>9} {:>8} {:>9} {:>8} {:>9} {:>8} {:>8} {:>8}\n", "objects", "k stored/s",
              "B/object", "open s", "M obj/s", "killed s", "p50 ms", "p99 ms", "max ms",
              "undisturbed");
