@@ -78,10 +78,9 @@ constexpr std::uint64_t kObjectsPerShard = 2048;
 constexpr std::uint32_t kChunkSlots = 16;  // slots are allocated this many at a time
 constexpr std::size_t kFetchAhead = 8;     // insertions on their way to the caches
 
-template <typename Object>
-void prefetch(const Object& object) {
-  const auto* bytes = reinterpret_cast<const std::byte*>(&object);
-  for (std::size_t at = 0; at < sizeof(Object); at += 64) __builtin_prefetch(bytes + at);
+void prefetch(const Index::Insertion& one) {
+  const auto* bytes = reinterpret_cast<const std::byte*>(&one);
+  for (std::size_t at = 0; at < sizeof(one); at += 64) __builtin_prefetch(bytes + at);
 }
 
 unsigned shard_bits_for(std::uint64_t objects) {
