@@ -72,8 +72,7 @@ std::uint64_t stolen_ticks() {
 struct Lookups {
   static constexpr int kBetweenLooks = 16;  // at what was stolen: a look takes as long as 100 keys
 
-  // So that two processors suffice for the three threads here: else one is put aside holding a
-  // lock.
+  // So that two processors suffice for three threads: else one is put aside holding a lock.
   static constexpr std::chrono::microseconds kRest{500};
 
   std::vector<double> seconds;
@@ -192,9 +191,8 @@ int main(int argc, char** argv) {
   }
   fmt::print(
       "memory: of the index beyond each chunk_hash; lookups: 1,000 keys each, while filling;\n"
-      "undisturbed: the longest of those from which neither another thread nor another machine "
-      "took "
-      "the processor\n");
+      "undisturbed: the longest of those from which no other thread or machine took the "
+      "processor\n");
   fmt::print("{:>10} {:>9} {:>8} {:>9} {:>8} {:>9} {:>8} {:>8} {:>8}\n", "objects", "k stored/s",
              "B/object", "open s", "M obj/s", "killed s", "p50 ms", "p99 ms", "max ms",
              "undisturbed");

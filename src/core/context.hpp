@@ -3,6 +3,7 @@
 // Thread:  the engine's, but for `index`, `scopes` and `counters`, which any thread may use.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <mutex>
@@ -73,6 +74,9 @@ struct Context {
   static constexpr double kTicksPerSecond = 100;
   // Most objects are larger: the index is made for as many as there would be of these.
   static constexpr std::uint64_t kSmallObjectBytes = 256U << 10;
+
+  // At start-up: of an object or a delete that was found.
+  void note_sequence(std::uint64_t found) { next_sequence = std::max(next_sequence, found + 1); }
 
   // Keys looked up, or stored without having been. Returns the clock's low half; never 0. Any
   // thread.

@@ -105,7 +105,7 @@ void Engine::run(std::promise<Result<void>> ready) {
   }
   ready.set_value(std::move(opened));
   if (!usable) {
-    while (context_ && context_->io.in_flight() != 0) context_->io.poll(std::chrono::seconds(1));
+    if (context_) context_->io.finish_all();
     return;
   }
 

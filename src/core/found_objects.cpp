@@ -25,7 +25,7 @@ void FoundObjects::add_tombstone(const Key& key, std::uint64_t sequence, std::ui
 
 void FoundObjects::add(Segment& segment, std::uint64_t offset_bytes,
                        const format::ObjectMeta& object, ScopeResolver& scopes) {
-  context_.next_sequence = std::max(context_.next_sequence, object.sequence + 1);
+  context_.note_sequence(object.sequence);
   if (!format::check_key(object.key) || object.payload_bytes > UINT32_MAX) return;
   batch_.push_back({Key(scopes.intern(object.key), object.key.chunk_hash),
                     {.location = {segment.id, offset_bytes, object.payload_bytes},

@@ -144,6 +144,10 @@ std::size_t IoQueue::poll(std::chrono::microseconds timeout) {
   return ran;
 }
 
+void IoQueue::finish_all() {
+  while (in_flight_ != 0) poll(std::chrono::seconds(1));
+}
+
 // Whether it was the last part.
 bool IoQueue::finish(Part& part, std::error_code error) {
   Pending* pending = part.pending;

@@ -48,6 +48,8 @@ class IoQueue {
   // Submits, waits up to `timeout` for something to happen, runs callbacks. Returns how many ran.
   std::size_t poll(std::chrono::microseconds timeout);
   [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
+  // Polls until nothing is in flight, whatever callbacks ask for meanwhile included.
+  void finish_all();
 
   // Blocking read, for start-up; other callbacks run meanwhile.
   [[nodiscard]] std::error_code read_now(SegmentId segment, std::uint64_t offset_bytes,

@@ -1,7 +1,6 @@
 #include "core/recovery.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include <fmt/format.h>
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -71,10 +70,6 @@ class Recovery {
   std::uint64_t footers_sequence_ = 0;
 };
 
-void note(std::uint64_t& next, std::uint64_t seen) {
-  next = std::max(next, seen + 1);
-}
-
 Result<void> Recovery::read_ends() {
   auto existing = context_.backend.existing_segments();
   if (!existing) return fail(std::move(existing.error()));
@@ -96,7 +91,7 @@ Result<void> Recovery::read_ends() {
       context_.io.read(found.segment->id, last, {{found.blocks.data() + kBlockBytes, kBlockBytes}},
                        [&found](std::error_code error) { found.footer_error = error; });
     }
-    while (context_.io.in_flight() != 0) context_.io.poll(std::chrono::seconds(1));
+    context_.io.finish_all();
     for (Found& found : std::span(found_).subspan(first, count)) judge(found);
   }
   return {};
@@ -171,13 +166,13 @@ void Recovery::read_metadata_record(const Segment& segment, SegmentWalk& walk, s
           record.object.payload_xxh3) {
     return;  // torn by the end of the process: never acknowledged
   }
-  note(context_.next_sequence, sequence);
+  context_.note_sequence(sequence);
   Result<void> visited;
   switch (record.kind) {
     case format::RecordKind::tombstones:
       visited = format::visit_tombstones(payload, [&](const format::Tombstone& t) {
         const Key key(context_.scopes.intern(t.key), t.key.chunk_hash);
-        note(context_.next_sequence, t.sequence);
+        context_.note_sequence(t.sequence);
         objects_.add_tombstone(key, t.sequence, t.segment, t.segment_sequence);
       });
       break;

@@ -15,7 +15,7 @@ void SummaryReader::read(std::span<SummaryChain> chains) {
   waiting_ = chains;
   std::vector<Lane> lanes(std::min(kChainsAtOnce, chains.size()));
   for (Lane& lane : lanes) begin_next(lane);
-  while (context_.io.in_flight() != 0) context_.io.poll(std::chrono::seconds(1));
+  context_.io.finish_all();
 }
 
 void SummaryReader::begin_next(Lane& lane) {
