@@ -52,7 +52,13 @@ class Recovery {
   bool goes_on(const Found& found, std::uint64_t offset);
   void adopt(const Found& found, const format::SegmentFooter& end);
   void read_summaries(std::span<SummaryChain> chains);
+  Result<void> add_summary(Segment& segment, std::uint64_t size_bytes, std::uint64_t offset,
+                           std::span<const std::byte> entries);
   void walk_data(Found& found);
+  bool take_walked_summary(const Found& found, SegmentWalk& walk, std::uint64_t offset,
+                           const format::DecodedRecord& record);
+  [[nodiscard]] bool is_whole(const format::DecodedRecord& record,
+                              std::span<const std::byte> payload) const;
   void finding(const Segment& segment, std::uint64_t offset, std::string what) {
     out_.findings.push_back({fmt::format("{} segment {} offset {}", context_.backend.describe(),
                                          segment.id.value, offset),
@@ -161,11 +167,7 @@ void Recovery::read_metadata_record(const Segment& segment, SegmentWalk& walk, s
                                     const format::DecodedRecord& record) {
   const std::uint64_t sequence = record.object.sequence;
   const auto payload = walk.payload(offset, record.object.payload_bytes);
-  if (payload.size() != record.object.payload_bytes ||
-      format::payload_checksum(context_.uuid, {}, sequence, payload) !=
-          record.object.payload_xxh3) {
-    return;  // torn by the end of the process: never acknowledged
-  }
+  if (!is_whole(record, payload)) return;
   context_.note_sequence(sequence);
   Result<void> visited;
   switch (record.kind) {
@@ -224,7 +226,10 @@ void Recovery::read_data() {
   for (Found* found : data) {
     ends.push_back(end_of(*found));
     if (ends.back() == nullptr) continue;
-    chains.push_back({found->segment, found->size_bytes, ends.back()->last_summary});
+    chains.push_back({.segment = found->segment,
+                      .size_bytes = found->size_bytes,
+                      .last_offset = ends.back()->last_summary,
+                      .may_be_torn = !clean_});
   }
   read_summaries(chains);
   auto chain = chains.begin();
@@ -283,51 +288,48 @@ bool Recovery::goes_on(const Found& found, std::uint64_t offset) {
 }
 
 void Recovery::read_summaries(std::span<SummaryChain> chains) {
+  const auto visit = [this](const SummaryChain& chain, std::uint64_t offset,
+                            std::span<const std::byte> entries) {
+    return add_summary(*chain.segment, chain.size_bytes, offset, entries);
+  };
   const auto damaged = [this](const Segment& segment, std::uint64_t offset, std::string what) {
     finding(segment, offset, std::move(what));
-  };
-  const auto visit = [this, &damaged](const SummaryChain& chain, std::uint64_t offset,
-                                      std::span<const std::byte> entries) {
-    ScopeResolver scopes(context_.scopes);
-    return format::visit_summary(entries, [&](const format::SummaryItem& item) {
-      const std::uint64_t bytes_there = format::record_bytes(item.object.payload_bytes);
-      if (item.offset_bytes + bytes_there <= chain.size_bytes) {
-        objects_.add(*chain.segment, item.offset_bytes, item.object, scopes);
-      } else {
-        damaged(*chain.segment, offset, "summary: an object outside of the segment");
-      }
-    });
   };
   SummaryReader(context_, visit, damaged).read(chains);
 }
 
-void Recovery::walk_data(Found& found) {
-  Segment& segment = *found.segment;
-  std::vector<WalkedObject> walked;
-  std::uint64_t last_summary = 0, covered = 0;
-  SegmentWalk walk(context_, segment, found.size_bytes, kSparseReadAhead);
-  segment.end_bytes = walk.run(kBlockBytes, [&](std::uint64_t offset, const auto& record) {
-    if (record.kind == format::RecordKind::summary) {
-      last_summary = offset;
-      covered = record.object.sequence;
-    } else if (record.kind == format::RecordKind::object) {
-      walked.push_back({offset, ObjectKey(record.object.key), record.object});
+Result<void> Recovery::add_summary(Segment& segment, std::uint64_t size_bytes, std::uint64_t offset,
+                                   std::span<const std::byte> entries) {
+  ScopeResolver scopes(context_.scopes);
+  return format::visit_summary(entries, [&](const format::SummaryItem& item) {
+    if (item.offset_bytes + format::record_bytes(item.object.payload_bytes) <= size_bytes) {
+      objects_.add(segment, item.offset_bytes, item.object, scopes);
+    } else {
+      finding(segment, offset, "summary: an object outside of the segment");
     }
   });
+}
+
+void Recovery::walk_data(Found& found) {
+  Segment& segment = *found.segment;
   segment.state = SegmentState::open;
   segment.appending = std::make_unique<Appending>();
   Appending& appending = *segment.appending;
   appending.header_done = true;
-  SummaryChain chain{&segment, found.size_bytes, last_summary};
-  read_summaries({&chain, 1});
-  if (!chain.whole) {
-    last_summary = covered = 0;  // believe nothing that is not verified
-    appending.summary_lost = true;
-  }
-  appending.last_summary = last_summary;
+  std::vector<WalkedObject> walked;
+  std::uint64_t covered = kBlockBytes;
+  SegmentWalk walk(context_, segment, found.size_bytes, kSparseReadAhead);
+  segment.end_bytes = walk.run(kBlockBytes, [&](std::uint64_t offset, const auto& record) {
+    if (record.kind == format::RecordKind::object) {
+      walked.push_back({offset, ObjectKey(record.object.key), record.object});
+    } else if (record.kind == format::RecordKind::summary &&
+               take_walked_summary(found, walk, offset, record)) {
+      covered = std::min(record.object.sequence, offset);
+      std::erase_if(walked, [&](const WalkedObject& one) { return one.offset_bytes < covered; });
+    }
+  });
   ScopeResolver scopes(context_.scopes);
   for (WalkedObject& object : walked) {
-    if (object.offset_bytes < covered) continue;
     object.meta.key = object.key.ref();
     const auto payload = walk.payload(object.offset_bytes, object.meta.payload_bytes);
     const bool right =
@@ -340,8 +342,37 @@ void Recovery::walk_data(Found& found) {
     format::append_summary(appending.summary, {object.offset_bytes, object.meta});
   }
   appending.summary_reserve_bytes = appending.summary.size();
-  appending.bytes_since_summary = segment.end_bytes - std::max(covered, std::uint64_t{kBlockBytes});
+  appending.bytes_since_summary = segment.end_bytes - covered;
   out_.open_data.push_back(&segment);
+}
+
+// False: its objects are found by walking.
+bool Recovery::take_walked_summary(const Found& found, SegmentWalk& walk, std::uint64_t offset,
+                                   const format::DecodedRecord& record) {
+  Segment& segment = *found.segment;
+  Appending& appending = *segment.appending;
+  const auto entries = walk.payload(offset, record.object.payload_bytes);
+  if (!is_whole(record, entries) || appending.summary_lost) return false;
+  if (record.previous_summary != appending.last_summary) {
+    finding(segment, record.previous_summary, "summary: damaged, and the next one relies on it");
+    appending.summary_lost = true;
+    return false;
+  }
+  if (auto added = add_summary(segment, found.size_bytes, offset, entries); !added) {
+    finding(segment, offset, "summary: " + added.error().message());
+    appending.summary_lost = true;
+    return false;
+  }
+  appending.last_summary = offset;
+  return true;
+}
+
+// Not so: torn by the end of the process, and never acknowledged.
+bool Recovery::is_whole(const format::DecodedRecord& record,
+                        std::span<const std::byte> payload) const {
+  return payload.size() == record.object.payload_bytes &&
+         format::payload_checksum(context_.uuid, {}, record.object.sequence, payload) ==
+             record.object.payload_xxh3;
 }
 
 Result<Recovered> Recovery::run() {

@@ -71,10 +71,11 @@ bool SummaryReader::take(Lane& lane) {
   const auto record =
       format::decode_record_header(lane.buffer.span().first(kBlockBytes),
                                    {context_.uuid, segment.id.value, segment.sequence, offset});
-  if (!record || record->kind != format::RecordKind::summary ||
+  if (!record) return unverified(lane, "summary: " + record.error().message());
+  if (record->kind != format::RecordKind::summary ||
       offset + format::record_bytes(record->object.payload_bytes) > lane.end_bytes ||
       (record->previous_summary != 0 && record->previous_summary >= offset)) {
-    return damaged(lane, "summary: " + (record ? "out of order" : record.error().message()));
+    return damaged(lane, "summary: out of order");
   }
   const std::uint64_t bytes = record->object.payload_bytes;
   lane.needed_bytes = format::record_bytes(bytes);
@@ -86,7 +87,7 @@ bool SummaryReader::take(Lane& lane) {
   const auto entries = lane.buffer.span().subspan(kBlockBytes, bytes);
   if (format::payload_checksum(context_.uuid, {}, record->object.sequence, entries) !=
       record->object.payload_xxh3) {
-    return damaged(lane, "summary: its entries are damaged");
+    return unverified(lane, "summary: its entries are damaged");
   }
   if (auto visited = visit_(*lane.chain, offset, entries); !visited) {
     return damaged(lane, "summary: " + visited.error().message());
@@ -94,6 +95,11 @@ bool SummaryReader::take(Lane& lane) {
   lane.end_bytes = offset;
   lane.offset_bytes = record->previous_summary;
   return begin_link(lane);
+}
+
+bool SummaryReader::unverified(const Lane& lane, std::string what) {
+  const bool last = lane.offset_bytes == lane.chain->last_offset;
+  return last && lane.chain->may_be_torn ? false : damaged(lane, std::move(what));
 }
 
 bool SummaryReader::damaged(const Lane& lane, std::string what) {

@@ -2,7 +2,8 @@
 // chain, each known by the one after it, so a drive full of them would take minutes one at a time.
 //
 // Thread:  the engine's, at start-up. Reads through the IoQueue, blocking.
-// Errors:  none: where a chain is damaged, that is told and the chain ends.
+// Errors:  none: where a chain is damaged, that is told and the chain ends. A last summary that may
+//          be torn is no damage.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,7 @@ struct SummaryChain {
   Segment* segment = nullptr;
   std::uint64_t size_bytes = 0;   // of what is there of the segment
   std::uint64_t last_offset = 0;  // of the last summary; 0: there is none
+  bool may_be_torn = false;       // the last one: the process ended while it was written
   bool whole = false;             // out: every link was read, and visited without an error
 };
 
@@ -50,6 +52,7 @@ class SummaryReader {
   void read(Lane& lane, std::size_t bytes);
   void arrived(Lane& lane, std::error_code error);
   bool take(Lane& lane);
+  bool unverified(const Lane& lane, std::string what);
   bool damaged(const Lane& lane, std::string what);
 
   Context& context_;

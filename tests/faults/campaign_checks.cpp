@@ -14,11 +14,11 @@ void Run::fsck() {
   options.read_only = true;
   const auto report = core::check_segments(options, backend(), policy(), false, {});
   if (!report) broken("fsck does not run: {}", report.error().message());
-  // A cut or a failed write may leave a footer without its summary; where nothing was promised for
-  // the loss of power, that may leave a summary without its objects.
+  // A loss of power or a failed write may leave a summary without the one before it; where nothing
+  // was promised for the loss of power, that may leave a summary without its objects.
   const bool excused =
       !faults_->damaged().empty() || (power_cuts_ && options_.durability == Durability::process);
-  const bool ends_torn = report_.cuts > 0 || setup_.faults != Faults::cuts;
+  const bool ends_torn = power_cuts_ || setup_.faults != Faults::cuts;
   for (const CheckFinding& finding : report->findings) {
     if (excused || (ends_torn && finding.what.starts_with("summary"))) continue;
     broken("fsck: {}: {}", finding.where, finding.what);

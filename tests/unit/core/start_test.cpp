@@ -15,12 +15,14 @@ class Start : public CoreTest {
  protected:
   static ObjectKey key(std::uint64_t n) { return make_key(n, std::string(150, 'm')); }
 
-  void fill(std::uint64_t objects, std::size_t bytes) {
+  void fill(std::uint64_t objects, std::size_t bytes, bool killed = false) {
     auto store = open();
     for (std::uint64_t n = 0; n < objects; ++n) {
       ASSERT_EQ(put(*store, key(n), make_payload(n, bytes)), KeyStatus::stored) << n;
     }
+    const auto at_kill = medium->snapshot();
     ASSERT_TRUE(store->close());
+    if (killed) medium = at_kill;
   }
   // Where they are, in segments that are full, and how long.
   std::map<std::pair<std::uint32_t, std::uint64_t>, std::uint64_t> summaries() {
@@ -34,6 +36,19 @@ class Start : public CoreTest {
       found[{id, footer.last_summary}] = format::record_bytes(summary.payload_bytes);
     }
     return found;
+  }
+  // Of each all entries but the first; with `footers` the footer of every second segment, too.
+  std::size_t tear_summaries(bool footers) {
+    const auto all = summaries();
+    bool footer = true;
+    for (const auto& [place, bytes] : all) {
+      std::vector<std::byte>& segment = medium->segments.at(place.first);
+      constexpr std::size_t kLeft = format::kBlockBytes + 64;
+      std::memset(&segment[place.second + kLeft], 0, bytes - kLeft);
+      if (footer && footers) std::memset(&segment[segment.size() - format::kBlockBytes], 0, 64);
+      footer = !footer;
+    }
+    return all.size();
   }
   void expect_all(std::uint64_t objects, std::size_t bytes) {
     auto store = open();
@@ -114,6 +129,25 @@ TEST_F(Start, ASummaryThatCannotBeReadIsToldOfAndItsObjectsAreFoundWithoutIt) {
   EXPECT_GE(found.size(), all.size());
   for (const std::string& one : found) {
     EXPECT_NE(one.find("summary cannot be read"), std::string::npos) << one;
+  }
+  expect_all(100, 60'000);
+}
+
+// The footer is written at the same time.
+TEST_F(Start, ASummaryThatTheEndOfTheProcessToreIsNoDamage) {
+  fill(100, 60'000, true);
+  ASSERT_GE(tear_summaries(true), 6U);
+  EXPECT_EQ(findings(), std::vector<std::string>{});
+  expect_all(100, 60'000);
+}
+
+TEST_F(Start, AfterACleanCloseItIs) {
+  fill(100, 60'000);
+  const std::size_t torn = tear_summaries(false);
+  const auto found = findings();
+  EXPECT_EQ(found.size(), torn);
+  for (const std::string& one : found) {
+    EXPECT_NE(one.find("summary: its entries are damaged"), std::string::npos) << one;
   }
   expect_all(100, 60'000);
 }
