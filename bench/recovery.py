@@ -24,7 +24,8 @@ import time
 from pathlib import Path
 
 from adapters import (
-    GIB,
+    KIB,
+    MIB,
     RAW_CONTESTANTS,
     Contestant,
     batches,
@@ -68,15 +69,17 @@ def count_hits(adapter: L2AdapterInterface, count: int) -> int:
 
 
 def measure(
-    contestant: Contestant, directory: Path, count: int, object_bytes: int
+    contestant: Contestant, directory: Path, count: int, object_bytes: int, segment_bytes: int
 ) -> tuple[float, int]:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     device = directory / "device.img"
-    size = count * (object_bytes + 4096) * 5 // 4 + 2 * GIB
+    size = count * (object_bytes + 4096) * 5 // 4 + 8 * segment_bytes
     with device.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, size)
     config = contestant.config(device, size, object_bytes)
+    if "adapter_params" in config:
+        config["adapter_params"]["segment_bytes"] = segment_bytes
     child = subprocess.Popen(
         [
             *(sys.executable, __file__, "--child", json.dumps(config)),
@@ -105,11 +108,12 @@ def main() -> int:
     parser.add_argument("--path", type=Path, help="directory to work in")
     parser.add_argument("--objects", type=int, default=100_000)
     parser.add_argument("--object-kib", type=int, default=4)
+    parser.add_argument("--segment-mib", type=int, default=256, help="of fdpstore")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        store(json.loads(args.child), args.objects, args.object_kib * 1024)
+        store(json.loads(args.child), args.objects, args.object_kib * KIB)
     if args.path is None:
         parser.error("--path is missing: name a directory to work in")
     results: dict[str, list[tuple[float, int]]] = {c.name: [] for c in RAW_CONTESTANTS}
@@ -118,7 +122,11 @@ def main() -> int:
         for contestant in order.sample(RAW_CONTESTANTS, len(RAW_CONTESTANTS)):
             print(f"round {number + 1}: {contestant.name}", file=sys.stderr)
             found = measure(
-                contestant, args.path / "recovery", args.objects, args.object_kib * 1024
+                contestant,
+                args.path / "recovery",
+                args.objects,
+                args.object_kib * KIB,
+                args.segment_mib * MIB,
             )
             results[contestant.name].append(found)
     stored_mib = args.objects * args.object_kib // 1024

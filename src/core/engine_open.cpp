@@ -219,8 +219,9 @@ Result<void> Engine::take_up(Recovered recovered) {
   }
   for (Segment* segment : recovered.open_data) {
     segment->appending->last_append_s = context_->now_s();
+    const bool ended = segment->appending->summary_lost || segment->appending->has_footer;
     const bool usable = segment->use.prompt.value == 0 && segment->use.handle < data_handles_ &&
-                        !segment->appending->summary_lost && writer_->fits(*segment, {}, 1);
+                        !ended && writer_->fits(*segment, {}, 1);
     if (!usable || !writer_->adopt(*segment)) writer_->seal(*segment);
   }
   context_->segments.for_each([this](Segment& segment) {

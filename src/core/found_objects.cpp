@@ -12,6 +12,7 @@ namespace {
 constexpr std::size_t kBatchObjects = 1U << 16;
 constexpr std::size_t kObjectsPerThread = 1U << 13;  // fewer are not worth starting one
 constexpr std::size_t kMaxThreads = 8;
+constexpr std::uint64_t kGuessFactor = 16;  // no more room is made than for so many times as many
 
 }  // namespace
 
@@ -36,6 +37,8 @@ void FoundObjects::add(Segment& segment, std::uint64_t offset_bytes,
                                 .position = object.position,
                                 .seen_in = object.seen_in}}});
   if (is_deleted(batch_.back(), segment)) batch_.pop_back();
+  ++told_;
+  told_bytes_ += format::record_bytes(object.payload_bytes);
   if (batch_.size() >= kBatchObjects) begin_insertion();
 }
 
@@ -52,8 +55,19 @@ bool FoundObjects::is_deleted(const Object& object, const Segment& segment) {
   return true;
 }
 
+// Growing step by step, the index would hash most objects twice. How many there will be is guessed
+// from those so far, which may be smaller than the others.
+void FoundObjects::make_room() {
+  if (told_ < next_guess_) return;
+  const double share = static_cast<double>(expected_bytes_) / static_cast<double>(told_bytes_);
+  const auto guess = static_cast<std::uint64_t>(static_cast<double>(told_) * share);
+  context_.index.expect(std::min(guess, told_ * kGuessFactor));
+  next_guess_ = told_ * kGuessFactor;
+}
+
 void FoundObjects::begin_insertion() {
   end_insertion();
+  if (batch_.size() >= kBatchObjects) make_room();
   std::swap(batch_, inserting_);
   sort_by_place();
   const std::size_t count = order_.size();

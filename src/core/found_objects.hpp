@@ -19,6 +19,8 @@ class FoundObjects {
  public:
   explicit FoundObjects(Context& context) : context_(context) {}
 
+  // Records of about so many bytes will be told of: says how much room to make.
+  void expect(std::uint64_t record_bytes) { expected_bytes_ = record_bytes; }
   // A delete at `sequence`, of the copy in that life of that segment. All of them come first.
   void add_tombstone(const Key& key, std::uint64_t sequence, std::uint32_t segment,
                      std::uint64_t segment_sequence);
@@ -39,12 +41,15 @@ class FoundObjects {
   using Object = Index::Insertion;
 
   bool is_deleted(const Object& object, const Segment& segment);
+  void make_room();
   void begin_insertion();
   void end_insertion();
   void sort_by_place();
   void choose_copy(const Object& object);
 
   Context& context_;
+  std::uint64_t expected_bytes_ = 0, told_bytes_ = 0;
+  std::uint64_t told_ = 0, next_guess_ = 0;
   std::vector<Object> batch_;  // waits for those before it
   // Being inserted, and the order in which they are.
   std::vector<Object> inserting_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <cmath>
 #include <cstring>
 
 #define XXH_INLINE_ALL
@@ -349,6 +350,19 @@ void Index::insert(std::span<Insertion> all, std::span<const std::uint32_t> orde
     const auto [slot, is_new] = shard->insert(one.key, digest, one.state);
     one.id = make_id(digest, slot);
     one.present = !is_new;
+  }
+}
+
+void Index::expect(std::uint64_t objects) {
+  // The inverse of shard_number's stretching.
+  const auto place = [this](std::uint32_t shard) {
+    return 2 - std::sqrt(4 - 3 * static_cast<double>(shard) / places());
+  };
+  for (std::uint32_t i = 0; i < places(); ++i) {
+    Shard& shard = shards_[i];
+    const auto its = static_cast<std::size_t>((place(i + 1) - place(i)) * double(objects));
+    const std::lock_guard guard(shard.mutex);
+    if (its > shard.slots.max_load()) shard.slots.reserve(its);
   }
 }
 

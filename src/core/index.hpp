@@ -120,6 +120,8 @@ class Index {
   // Inserts those of `all` that `order` names. Keys with the same number, below places(), lie close
   // together: many are inserted sooner in its order.
   void insert(std::span<Insertion> all, std::span<const std::uint32_t> order);
+  // Makes room for so many objects in all, so that shards need not grow step by step.
+  void expect(std::uint64_t objects);
   [[nodiscard]] std::uint32_t places() const { return 1U << shard_bits_; }
   [[nodiscard]] std::uint32_t place_of(const Key& key) const;
   // True when the object was still at `from` and now is at `to`.

@@ -55,8 +55,8 @@ class Recovery {
   Result<void> add_summary(Segment& segment, std::uint64_t size_bytes, std::uint64_t offset,
                            std::span<const std::byte> entries);
   void walk_data(Found& found);
-  bool take_walked_summary(const Found& found, SegmentWalk& walk, std::uint64_t offset,
-                           const format::DecodedRecord& record);
+  bool take_walked_summary(const Found& found, std::uint64_t offset,
+                           const format::DecodedRecord& record, std::span<const std::byte> entries);
   [[nodiscard]] bool is_whole(const format::DecodedRecord& record,
                               std::span<const std::byte> payload) const;
   void finding(const Segment& segment, std::uint64_t offset, std::string what) {
@@ -223,14 +223,17 @@ void Recovery::read_data() {
   std::ranges::sort(data, {}, [](const Found* f) { return f->header.sequence; });
   std::vector<const format::SegmentFooter*> ends;
   std::vector<SummaryChain> chains;
+  std::uint64_t used_bytes = 0;
   for (Found* found : data) {
     ends.push_back(end_of(*found));
     if (ends.back() == nullptr) continue;
+    used_bytes += ends.back()->used_bytes;
     chains.push_back({.segment = found->segment,
                       .size_bytes = found->size_bytes,
                       .last_offset = ends.back()->last_summary,
                       .may_be_torn = !clean_});
   }
+  objects_.expect(used_bytes);
   read_summaries(chains);
   auto chain = chains.begin();
   for (std::size_t i = 0; i < data.size(); ++i) {
@@ -316,18 +319,26 @@ void Recovery::walk_data(Found& found) {
   segment.appending = std::make_unique<Appending>();
   Appending& appending = *segment.appending;
   appending.header_done = true;
+  appending.has_footer = found.footer.has_value();
   std::vector<WalkedObject> walked;
-  std::uint64_t covered = kBlockBytes;
+  std::uint64_t covered = kBlockBytes, torn_at = 0, torn_end = 0;
   SegmentWalk walk(context_, segment, found.size_bytes, kSparseReadAhead);
   segment.end_bytes = walk.run(kBlockBytes, [&](std::uint64_t offset, const auto& record) {
     if (record.kind == format::RecordKind::object) {
       walked.push_back({offset, ObjectKey(record.object.key), record.object});
-    } else if (record.kind == format::RecordKind::summary &&
-               take_walked_summary(found, walk, offset, record)) {
-      covered = std::min(record.object.sequence, offset);
-      std::erase_if(walked, [&](const WalkedObject& one) { return one.offset_bytes < covered; });
+    } else if (record.kind == format::RecordKind::summary) {
+      const auto entries = walk.payload(offset, record.object.payload_bytes);
+      if (!is_whole(record, entries)) {
+        torn_at = offset;
+        torn_end = offset + format::record_bytes(record.object.payload_bytes);
+      } else if (take_walked_summary(found, offset, record, entries)) {
+        covered = std::min(record.object.sequence, offset);
+        std::erase_if(walked, [&](const WalkedObject& one) { return one.offset_bytes < covered; });
+      }
     }
   });
+  // There may be no room for another one.
+  if (segment.end_bytes == torn_end) segment.end_bytes = torn_at;
   ScopeResolver scopes(context_.scopes);
   for (WalkedObject& object : walked) {
     object.meta.key = object.key.ref();
@@ -347,12 +358,12 @@ void Recovery::walk_data(Found& found) {
 }
 
 // False: its objects are found by walking.
-bool Recovery::take_walked_summary(const Found& found, SegmentWalk& walk, std::uint64_t offset,
-                                   const format::DecodedRecord& record) {
+bool Recovery::take_walked_summary(const Found& found, std::uint64_t offset,
+                                   const format::DecodedRecord& record,
+                                   std::span<const std::byte> entries) {
   Segment& segment = *found.segment;
   Appending& appending = *segment.appending;
-  const auto entries = walk.payload(offset, record.object.payload_bytes);
-  if (!is_whole(record, entries) || appending.summary_lost) return false;
+  if (appending.summary_lost) return false;
   if (record.previous_summary != appending.last_summary) {
     finding(segment, record.previous_summary, "summary: damaged, and the next one relies on it");
     appending.summary_lost = true;

@@ -12,6 +12,7 @@ namespace {
 // Across a hole, and where records are small, so much is read at once.
 constexpr std::size_t kDenseBytes = 1U << 20;
 constexpr std::uint64_t kSmallRecordBytes = kDenseBytes / 8;
+constexpr std::size_t kMaxGuesses = 32;
 }  // namespace
 
 SegmentWalk::SegmentWalk(Context& context, const Segment& segment, std::uint64_t size_bytes,
@@ -26,7 +27,37 @@ format::Place SegmentWalk::place(std::uint64_t offset) const {
 }
 
 std::span<const std::byte> SegmentWalk::block(std::uint64_t offset) {
+  if (read_ahead_bytes_ == kBlockBytes && stride_bytes_ != 0) {
+    if (const auto found = guessed(offset); !found.empty()) return found;
+  }
   return in_window(offset, kBlockBytes, read_ahead_bytes_);
+}
+
+// Empty: it cannot be read.
+std::span<const std::byte> SegmentWalk::guessed(std::uint64_t offset) {
+  auto it = std::ranges::find(guesses_, offset, &Guess::offset_bytes);
+  if (it == guesses_.end()) {
+    guess(offset);
+    it = guesses_.begin();
+  }
+  if (it == guesses_.end() || it->error) return {};
+  const auto number = static_cast<std::size_t>(it - guesses_.begin());
+  return guessed_blocks_.span().subspan(number * kBlockBytes, kBlockBytes);
+}
+
+void SegmentWalk::guess(std::uint64_t offset) {
+  if (!guessed_blocks_) guessed_blocks_ = Buffer(kMaxGuesses * kBlockBytes);
+  guesses_.clear();
+  for (std::uint64_t at = offset; at + kBlockBytes <= size_bytes_ && guesses_.size() < kMaxGuesses;
+       at += stride_bytes_) {
+    guesses_.push_back({at, {}});
+  }
+  for (std::size_t i = 0; i < guesses_.size(); ++i) {
+    context_.io.read(segment_.id, guesses_[i].offset_bytes,
+                     {{guessed_blocks_.data() + i * kBlockBytes, kBlockBytes}},
+                     [this, i](std::error_code error) { guesses_[i].error = error; });
+  }
+  context_.io.finish_all();
 }
 
 // Empty: it cannot be read.
@@ -60,9 +91,11 @@ std::uint64_t SegmentWalk::run(std::uint64_t first, const Visit& visit) {
     const auto record =
         candidate ? format::decode_record_header(bytes, place(offset)) : fail(Errc::corrupt, "");
     if (record && offset + format::record_bytes(record->object.payload_bytes) <= size_bytes_) {
-      if (offset != end) holes_.push_back(end);
       visit(offset, *record);
-      offset += format::record_bytes(record->object.payload_bytes);
+      const std::uint64_t stride = format::record_bytes(record->object.payload_bytes);
+      stride_bytes_ = stride == last_record_bytes_ ? stride : 0;
+      last_record_bytes_ = stride;
+      offset += stride;
       const bool small = offset - end <= kSmallRecordBytes;
       end = offset;
       read_ahead_bytes_ = small ? std::max(normal_read_ahead, kDenseBytes) : normal_read_ahead;

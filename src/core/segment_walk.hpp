@@ -24,14 +24,13 @@ class SegmentWalk {
   using Visit = std::function<void(std::uint64_t, const format::DecodedRecord&)>;
   // Walks from `first`; returns the end of the last valid record (`first` when there is none).
   std::uint64_t run(std::uint64_t first, const Visit& visit);
-  // Holes passed over, as offsets where one begins.
-  [[nodiscard]] const std::vector<std::uint64_t>& holes() const { return holes_; }
-
   // The payload of a record, empty when it cannot be read. Valid until the next call.
   std::span<const std::byte> payload(std::uint64_t record_offset, std::uint64_t bytes);
 
  private:
   std::span<const std::byte> block(std::uint64_t offset);
+  std::span<const std::byte> guessed(std::uint64_t offset);
+  void guess(std::uint64_t offset);
   std::span<const std::byte> in_window(std::uint64_t offset, std::uint64_t wanted,
                                        std::uint64_t read_ahead);
   [[nodiscard]] format::Place place(std::uint64_t offset) const;
@@ -43,8 +42,16 @@ class SegmentWalk {
   Buffer window_;  // [window_at_, window_at_ + window_bytes_) of the segment
   std::uint64_t window_at_ = 0;
   std::size_t window_bytes_ = 0;
+  // The headers that follow if records go on with one size, read side by side.
+  struct Guess {
+    std::uint64_t offset_bytes = 0;
+    std::error_code error;
+  };
+  std::vector<Guess> guesses_;
+  Buffer guessed_blocks_;
+  std::uint64_t last_record_bytes_ = 0,
+                stride_bytes_ = 0;  // stride: of the last two; 0: they differ
   Buffer payload_;
-  std::vector<std::uint64_t> holes_;
 };
 
 }  // namespace fdpstore::core

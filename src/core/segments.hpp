@@ -49,6 +49,7 @@ struct Appending {
   std::uint64_t bytes_since_summary = 0;
   std::uint64_t last_summary = 0;  // offset of the last one issued
   bool summary_lost = false;       // one was not written: no footer, start-up will walk
+  bool has_footer = false;         // found with one that does not hold: another must replace it
   bool header_done = false;
   std::error_code header_error;
   bool failed = false;          // a write failed: no more appends

@@ -101,8 +101,8 @@ TEST_F(SimStore, LongTailsCostNeitherWritesNorCopies) {
 
 // So many that threads take them in.
 TEST_F(SimStore, FindsWhatWasStoredDeletedAndStoredAgain) {
-  make_device("sim:capacity=4G,ru=8M,map=4K,data=none");
-  constexpr std::uint64_t kObjects = 60'000;
+  make_device("sim:capacity=4G,ru=16M,map=4K,data=none");
+  constexpr std::uint64_t kObjects = 72'000;
   auto store = open();
   put_each(*store, kObjects, 1, 4096);
   const auto deleted = test::make_keys(0, kObjects / 3, 3);

@@ -103,6 +103,21 @@ TEST(Index, AnObjectCostsAtMost64BytesBeyondItsHash) {
   }
 }
 
+TEST(Index, RoomMadeForThoseThatComeIsWhatTheyWouldHaveTaken) {
+  constexpr std::uint64_t kObjects = 100'000;
+  Index grown(kObjects), ready(kObjects);
+  ready.expect(kObjects);
+  for (std::uint64_t i = 0; i < kObjects; ++i) {
+    const Key key(ScopeId{0}, hash_of(i * 0x9E3779B97F4A7C15ULL));
+    grown.insert(key, state_at(i & 0xFFFF));
+    ready.insert(key, state_at(i & 0xFFFF));
+    if (i == kObjects / 2) ready.expect(kObjects / 4);
+  }
+  EXPECT_EQ(ready.size(), kObjects);
+  EXPECT_LE(ready.bytes_per_object(), 60.0);
+  EXPECT_NEAR(ready.bytes_per_object(), grown.bytes_per_object(), 0.5);
+}
+
 // However many there are: a rehash is of one shard, and a lookup may have to wait for it.
 TEST(Index, NoShardHoldsManyOfTheObjectsExpected) {
   for (const std::uint64_t objects : {std::uint64_t{1} << 20, std::uint64_t{1} << 24}) {
