@@ -22,6 +22,7 @@ constexpr std::size_t kFirstLooks = 256;
 constexpr std::uint64_t kMaxMovesInFlight = 4;
 constexpr std::uint32_t kMaxFailedMoves = 16;  // of one segment
 constexpr std::uint64_t kAheadSegments = 256;
+constexpr std::uint64_t kFewFree = 3;
 // Survivors are worth so many times the mean of what lies with them (measured: with less, the
 // budget goes to objects that are hardly better than new ones).
 constexpr double kSurvivorWorth = 3;
@@ -32,6 +33,7 @@ struct Reclaimer::Job {
   Segment* victim = nullptr;
   std::deque<EntryId> survivors;
   std::uint32_t failed_moves = 0;
+  bool keeps_all = false;  // freed for another reason than want of room
   bool began_dropping = false;
   bool given_up = false;  // the victim is sealed again, nothing was lost
   bool blocked = false;   // locked objects have nowhere to go for now
@@ -64,7 +66,7 @@ bool Reclaimer::wanted(bool stores_wait) const {
   if (free == 0) return meta_.idle();
   if (stores_wait) return free <= 2;
   // Ahead of need, where one segment more is a small part of all.
-  return context_.segments.total_segments() >= kAheadSegments && free <= 3;
+  return context_.segments.total_segments() >= kAheadSegments && free <= kFewFree;
 }
 
 void Reclaimer::queue_emptied() {
@@ -183,11 +185,12 @@ void Reclaimer::begin(Segment& victim) {
   victim.worth_known_at = 0;
   job_ = std::make_unique<Job>();
   job_->victim = &victim;
+  job_->keeps_all =
+      victim.rewrite || (meta_.pressed() && context_.segments.available_segments() > kFewFree);
   pick_survivors(*job_);
 }
 
-// Locked objects, or all where the segment is to be rewritten; then those worth most, as far as the
-// budget goes.
+// Locked objects, or all where there is room; then those worth most, as far as the budget goes.
 void Reclaimer::pick_survivors(Job& job) {
   struct Candidate {
     EntryId id;
@@ -204,7 +207,7 @@ void Reclaimer::pick_survivors(Job& job) {
     const auto entry = context_.index.get(id, now);
     if (!entry || entry->state.location.segment != job.victim->id) continue;
     if (!seen.insert(id.value).second) continue;
-    if (entry->locked || job.victim->rewrite) {
+    if (entry->locked || job.keeps_all) {
       job.survivors.push_back(id);
       continue;
     }

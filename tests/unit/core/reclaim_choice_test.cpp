@@ -8,6 +8,7 @@
 
 #include "core_test.hpp"
 #include "format/codec.hpp"
+#include "support/eventually.hpp"
 #include "support/sanitizers.hpp"
 
 namespace fdpstore::test {
@@ -45,6 +46,8 @@ class ClassLineage final : public Lineage {
   mutable std::mutex mutex_;
   std::map<std::uint64_t, PromptFacts> known_;
 };
+
+using Deletes = CoreTest;
 
 class ReclaimChoice : public CoreTest {
  protected:
@@ -127,6 +130,28 @@ TEST_F(ReclaimChoice, WithoutABudgetNothingIsWrittenAgain) {
   }
   EXPECT_EQ(store->status().info.reinserted_objects, 0U);
   EXPECT_GT(store->status().info.reclaimed_objects, 300U);
+}
+
+// So many deletes are to be remembered that segments are freed for their sake.
+TEST_F(Deletes, CostNoOtherObjectWhileThereIsRoom) {
+  options.capacity_bytes = 129U << 20;
+  const std::string model(1000, 'm');
+  auto store = open();
+  const auto bytes = make_payload(1, 100);
+  constexpr std::uint64_t kObjects = 3000;
+  for (std::uint64_t n = 0; n < kObjects; ++n) {
+    ASSERT_EQ(put(*store, make_key(n, model), bytes), KeyStatus::stored) << n;
+  }
+  for (std::uint64_t n = 0; n < kObjects; n += 4) {
+    ASSERT_EQ(erase(*store, make_key(n, model)), 100U) << n;
+  }
+  EXPECT_TRUE(eventually([&] {
+    const StoreInfo info = store->status().info;
+    return info.reinserted_objects + info.reclaimed_objects >= 100;
+  }));
+  for (std::uint64_t n = 0; n < kObjects; ++n) {
+    EXPECT_EQ(present(*store, make_key(n, model)), n % 4 != 0) << n;
+  }
 }
 
 // A device that takes long to free a segment gets no more of them to free for that.
