@@ -343,12 +343,15 @@ void Recovery::walk_data(Found& found) {
   for (WalkedObject& object : walked) {
     object.meta.key = object.key.ref();
     const auto payload = walk.payload(object.offset_bytes, object.meta.payload_bytes);
+    if (payload.size() != object.meta.payload_bytes) {
+      finding(segment, object.offset_bytes, "object: cannot be read");
+      continue;
+    }
     const bool right =
-        payload.size() == object.meta.payload_bytes &&
-        (object.meta.payload_xxh3 == 0 ||
-         format::payload_checksum(context_.uuid, object.meta.key, object.meta.sequence, payload) ==
-             object.meta.payload_xxh3);
-    if (!right) continue;
+        object.meta.payload_xxh3 == 0 ||
+        format::payload_checksum(context_.uuid, object.meta.key, object.meta.sequence, payload) ==
+            object.meta.payload_xxh3;
+    if (!right) continue;  // torn, and never acknowledged
     objects_.add(segment, object.offset_bytes, object.meta, scopes);
     format::append_summary(appending.summary, {object.offset_bytes, object.meta});
   }

@@ -375,7 +375,7 @@ std::error_code FaultBackend::flush(SegmentId segment) {
 std::error_code FaultBackend::free(const IoRequest& request) {
   if (medium_->chance(medium_->plan_.failed_frees)) return error_of(IoOp::free);
   auto& segment = medium_->segments_[request.segment.value];
-  segment.cache.clear();
+  if (request.release) segment.cache.clear();
   if (request.release || medium_->pick(2) == 0) {
     segment.written.clear();
     segment.end_bytes = 0;

@@ -153,6 +153,20 @@ TEST_F(Start, ASummaryThatCannotBeReadIsToldOfAndItsObjectsAreFoundWithoutIt) {
   expect_all(100, 60'000);
 }
 
+TEST_F(Start, AnObjectThatCannotBeReadIsToldOf) {
+  constexpr std::size_t kBytes = 200'000;
+  fill(5, kBytes, true);  // all in one segment, which is open
+  config.fault = [](const IoRequest& request) {
+    constexpr std::uint64_t kSecond = format::kBlockBytes + format::record_bytes(kBytes);
+    const bool payload = request.offset_bytes == kSecond + format::kBlockBytes;
+    return request.op == IoOp::read && payload ? std::make_error_code(std::errc::io_error)
+                                               : std::error_code();
+  };
+  const auto found = findings();
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_NE(found[0].find("object: cannot be read"), std::string::npos) << found[0];
+}
+
 // The footer is written at the same time.
 TEST_F(Start, ASummaryThatTheEndOfTheProcessToreIsNoDamage) {
   fill(100, 60'000, true);
