@@ -49,8 +49,8 @@ class SegmentWalk {
   };
   std::vector<Guess> guesses_;
   Buffer guessed_blocks_;
-  std::uint64_t last_record_bytes_ = 0,
-                stride_bytes_ = 0;  // stride: of the last two; 0: they differ
+  std::uint64_t last_record_bytes_ = 0;
+  std::uint64_t stride_bytes_ = 0;  // of the last two records; 0: they differ
   Buffer payload_;
 };
 
