@@ -1,6 +1,8 @@
 // Locks, concurrency, several stores on one directory, opening and closing.
 #include <atomic>
 #include <csignal>
+#include <map>
+#include <numeric>
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -387,11 +389,23 @@ TEST(Close, UnderLoadTouchesNoBufferAfterwards) {
   for (std::uint64_t i = 0; i < 20; ++i) ASSERT_TRUE(put(*store, make_key(i), bytes).ok());
   std::vector<Bytes> buffers(200, Bytes(bytes.size()));
   std::thread loader([&] {
+    std::vector<std::size_t> idle(buffers.size());
+    std::iota(idle.begin(), idle.end(), 0);
+    std::map<TaskId, std::size_t> busy;  // the buffer that a task reads into, its alone
     for (std::size_t i = 0;; ++i) {
+      for (const TaskResult& result : store->take_completed(TaskKind::get)) {
+        idle.push_back(busy.extract(result.id).mapped());
+      }
+      if (idle.empty()) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        continue;
+      }
       const ObjectKey key = make_key(i % 20);
-      const GetItem item{key.ref(), buffers[i % buffers.size()]};
-      if (!store->submit_get({&item, 1})) return;
-      if (i % 50 == 49) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      const GetItem item{key.ref(), buffers[idle.back()]};
+      const auto task = store->submit_get({&item, 1});
+      if (!task) return;
+      busy.emplace(*task, idle.back());
+      idle.pop_back();
     }
   });
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
