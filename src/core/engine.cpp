@@ -207,6 +207,11 @@ bool Engine::pump_one_put(PutWork& work) {
     use.prompt = facts.prompt.prompt;
   }
 
+  // What survivors have opened from the reserve is not for others to fill: they would be dropped.
+  if (reclaimer_->moves() && context.segments.available_segments() < Writer::kStoreReserve) {
+    puts_blocked_ = true;
+    return false;
+  }
   auto segment = writer_->room(use, key, work.bytes.size(), Purpose::store);
   if (!segment) {
     puts_blocked_ = true;

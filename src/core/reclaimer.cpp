@@ -23,9 +23,13 @@ constexpr std::uint64_t kMaxMovesInFlight = 4;
 constexpr std::uint32_t kMaxFailedMoves = 16;  // of one segment
 constexpr std::uint64_t kAheadSegments = 256;
 constexpr std::uint64_t kFewFree = 3;
-// Survivors are worth so many times the mean of what lies with them (measured: with less, the
-// budget goes to objects that are hardly better than new ones).
-constexpr double kSurvivorWorth = 3;
+// Victims that the mean of what they are worth goes over.
+constexpr double kLevelVictims = 20;
+// An object is moved when it is worth so many times the space that it takes: once for the space,
+// once for writing it (measured: with less, a large budget goes to objects that gain nothing) …
+constexpr double kMoveWorth = 2;
+// … and more while the budget is short, up to this share of it.
+constexpr double kLeastCredit = 0.05;
 
 }  // namespace
 
@@ -55,6 +59,10 @@ bool Reclaimer::idle() const {
 
 bool Reclaimer::blocked() const {
   return job_ != nullptr && job_->blocked;
+}
+
+bool Reclaimer::moves() const {
+  return job_ != nullptr && !job_->blocked && (moving_ != 0 || !job_->survivors.empty());
 }
 
 bool Reclaimer::wanted(bool stores_wait) const {
@@ -158,6 +166,7 @@ Segment* Reclaimer::least_worth(const std::vector<Segment*>& candidates) {
   const auto order = [](const auto& a, const auto& b) {
     return std::pair(a.first, a.second->sequence) < std::pair(b.first, b.second->sequence);
   };
+  worth_.set_price(price());
   const std::size_t most = std::min(known.size(), kMostLooks);
   std::partial_sort(known.begin(), known.begin() + static_cast<std::ptrdiff_t>(most), known.end(),
                     order);
@@ -177,6 +186,7 @@ Segment* Reclaimer::least_worth(const std::vector<Segment*>& candidates) {
   for (std::size_t i = 0; i < kRandomLooks && next < known.size(); ++i) {
     look_at(*known[next + random_() % (known.size() - next)].second);
   }
+  if (best != nullptr) level_ += (least - level_) / (level_ == 0 ? 1 : kLevelVictims);
   return best;
 }
 
@@ -190,7 +200,8 @@ void Reclaimer::begin(Segment& victim) {
   pick_survivors(*job_);
 }
 
-// Locked objects, or all where there is room; then those worth most, as far as the budget goes.
+// Locked objects, or all where there is room; then what is worth more than space costs, the best
+// first, as far as the budget goes.
 void Reclaimer::pick_survivors(Job& job) {
   struct Candidate {
     EntryId id;
@@ -198,9 +209,8 @@ void Reclaimer::pick_survivors(Job& job) {
     std::uint64_t bytes = 0;
   };
   const std::uint32_t now = context_.now_ticks();
-  std::vector<Candidate> used;
-  double sum = 0;
-  std::size_t live = 0;
+  const double least = price();
+  std::vector<Candidate> worthy;
   // An object deleted and stored again may have the number of the first one.
   boost::unordered_flat_set<std::uint32_t> seen;
   for (const EntryId id : job.victim->entries) {
@@ -212,18 +222,24 @@ void Reclaimer::pick_survivors(Job& job) {
       continue;
     }
     const double worth = worth_.of(*entry);
-    sum += worth;
-    ++live;
-    if (entry->state.hits > 0) used.push_back({id, worth, entry->state.location.payload_bytes});
+    if (worth > least) worthy.push_back({id, worth, entry->state.location.payload_bytes});
   }
-  double credit = earn_credit();
-  std::ranges::stable_sort(used, std::greater{}, &Candidate::worth);
-  for (const Candidate& candidate : used) {
-    const bool outstanding = candidate.worth * static_cast<double>(live) > kSurvivorWorth * sum;
-    if (!outstanding || static_cast<double>(candidate.bytes) > credit) break;
+  double credit = credit_;
+  std::ranges::stable_sort(worthy, std::greater{}, &Candidate::worth);
+  for (const Candidate& candidate : worthy) {
+    if (static_cast<double>(candidate.bytes) > credit) break;
     credit -= static_cast<double>(candidate.bytes);
     job.survivors.push_back(candidate.id);
   }
+}
+
+// What an object must be worth to be moved, by what is lost to free as much space elsewhere.
+double Reclaimer::price() {
+  const double full =
+      policy_.reinsert_budget() * static_cast<double>(context_.segments.budget_bytes());
+  const double credit = earn_credit();
+  if (level_ == 0 || full == 0) return INFINITY;
+  return kMoveWorth * level_ / std::max(credit / full, kLeastCredit);
 }
 
 // All that is written beside the objects' own records counts against the budget: padding and
@@ -275,9 +291,10 @@ void Reclaimer::move_next() {
                    scope.cache_salt};
   const auto space = writer_.room(use, key, entry->state.location.payload_bytes, Purpose::survivor);
   if (!space || !writer_.may_append(**space)) {
-    if (!space && !entry->locked) {
+    const bool wait = space || freeing_ != 0;  // room is on its way
+    if (!wait && !entry->locked) {
       job.survivors.pop_front();  // dropped with the rest
-    } else if (!space && !job.began_dropping && context_.segments.available_segments() <= 1) {
+    } else if (!wait && !job.began_dropping && context_.segments.available_segments() <= 1) {
       // Nothing has been lost yet: give the segment back and let another one be chosen.
       job.survivors.clear();
       job.given_up = true;

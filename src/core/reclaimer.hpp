@@ -1,7 +1,8 @@
 // Reclaimer: makes whole segments free again (DESIGN §7).
 //
-// One segment at a time: what is locked, and the hottest of the rest within the policy's budget, is
-// written anew; the others are dropped; the segment is recorded as freed, then freed.
+// One segment at a time: what is locked, and what is worth more than the space it takes, within the
+// policy's budget, is written anew; the others are dropped; the segment is recorded as freed, then
+// freed.
 //
 // Thread:  the engine's.
 // Owns:    the job under way. Borrows Context, Writer, Reader, MetaLog, Policy.
@@ -37,6 +38,8 @@ class Reclaimer {
   [[nodiscard]] bool idle() const;
   // Objects have to be moved, and cannot be for now.
   [[nodiscard]] bool blocked() const;
+  // Objects are being moved: what free space they have taken from the reserve is theirs.
+  [[nodiscard]] bool moves() const;
   // Stores wait, and there is nothing to reclaim.
   [[nodiscard]] bool stuck() const { return stuck_; }
   // Finish what was begun, begin nothing more.
@@ -53,6 +56,7 @@ class Reclaimer {
   void begin(Segment& victim);
   void pick_survivors(Job& job);
   [[nodiscard]] double earn_credit();
+  [[nodiscard]] double price();
   void work();
   void move_next();
   void move_failed(EntryId id);
@@ -74,6 +78,7 @@ class Reclaimer {
   std::uint64_t freeing_ = 0;
   // Bytes that may be written beside the objects' own records, and what it was worked out from.
   double credit_ = 0, stored_before_ = 0, beside_before_ = 0;
+  double level_ = 0;  // what the last victims were worth, a moving mean; 0: none yet
   bool stuck_ = false;
   bool rewrite_blocked_ = false;  // the one to be rewritten first cannot be for now
   bool stopping_ = false;

@@ -16,6 +16,10 @@ constexpr double kOldGap = 4;
 
 }  // namespace
 
+double Worth::age_of(const ObjectState& state) const {
+  return context_.age_of(state.last_use - state.prompt.position);
+}
+
 double Worth::of(const Index::Entry& entry) const {
   const ObjectState& state = entry.state;
   ReuseFacts facts;
@@ -23,7 +27,7 @@ double Worth::of(const Index::Entry& entry) const {
       Scopes::digest(context_.scopes.at(entry.key.scope()).stable_hash, entry.key.hash());
   facts.reuse_class = state.prompt.reuse_class;
   facts.uses = state.hits;
-  facts.age = context_.age_of(state.last_use);
+  facts.age = age_of(state);
   const double rate = lineage_.reuse_rate(facts);
   const auto gap = gaps_.find(state.last_use);
   return gap != gaps_.end() && state.prompt.position > gap->second ? rate * kBehindGap : rate;
@@ -39,9 +43,10 @@ Worth::Sum Worth::sum_of(const Segment& segment) const {
     if (!entry || entry->state.location.segment != segment.id) continue;
     ++live;
     locked += entry->locked ? 1U : 0U;
-    const double worth = of(*entry) * static_cast<double>(entry->state.location.payload_bytes);
+    const double worth =
+        std::min(of(*entry), price_) * static_cast<double>(entry->state.location.payload_bytes);
     sum += worth;
-    ages += worth * context_.age_of(entry->state.last_use);
+    ages += worth * age_of(entry->state);
   }
   if (live == 0) return {};
   const double age = sum > 0 ? ages / sum : 0;

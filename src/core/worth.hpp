@@ -2,13 +2,16 @@
 //
 // An object is worth its likely uses per time (Lineage::reuse_rate). One that lies behind a gap,
 // an object before it in its prompt that is gone, is worth less: only leading runs of chunks help,
-// so it counts again only once the gap has been stored anew.
+// so it counts again only once the gap has been stored anew. Of the keys of a lookup, later ones
+// count as used earlier: the tail of a prompt is worth less than its head. With a segment no more
+// can be lost of an object than its price: what is worth more is moved.
 //
 // Thread:  the engine's.
 // Owns:    the gaps that reclaim made, by lookup; bounded.
 // Units:   likely uses per turnover of the store; a segment's are weighted by payload bytes.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -23,6 +26,8 @@ class Worth {
   Worth(Context& context, const Lineage& lineage) : context_(context), lineage_(lineage) {}
 
   [[nodiscard]] double of(const Index::Entry& entry) const;
+  // Of what is worth more, this much counts with a segment.
+  void set_price(double price) { price_ = price; }
   // Of the live objects of a segment, per byte that freeing it gives. INFINITY: too much of it is
   // locked for freeing to be worth while.
   [[nodiscard]] double of(const Segment& segment) const;
@@ -40,10 +45,12 @@ class Worth {
     double worth = 0;
     double age = 0;  // mean, weighted by worth; turnovers
   };
+  [[nodiscard]] double age_of(const ObjectState& state) const;
   [[nodiscard]] Sum sum_of(const Segment& segment) const;
 
   Context& context_;
   const Lineage& lineage_;
+  double price_ = INFINITY;
   boost::unordered_flat_map<std::uint32_t, std::uint32_t> gaps_;  // lookup → first position missing
 };
 

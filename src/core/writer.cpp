@@ -58,7 +58,7 @@ Segment** Writer::slot_for(const SegmentUse& use) {
 Result<Segment*> Writer::room(const SegmentUse& use, const KeyRef& key, std::uint64_t payload_bytes,
                               Purpose purpose) {
   if (Segment* current = *slot_for(use); current != nullptr) {
-    const std::uint64_t reserve = purpose == Purpose::store ? 2 : 1;
+    const std::uint64_t reserve = purpose == Purpose::store ? kStoreReserve : 1;
     // Its entry may be the first of the summary, which then takes two blocks.
     const bool space = use.prompt.value == 0 || context_.segments.available_bytes() >=
                                                     reserve * context_.segments.segment_bytes() +
@@ -86,7 +86,7 @@ Result<Segment*> Writer::open_segment(const SegmentUse& use, Purpose purpose) {
   // A medium that was full a moment ago is asked again: without metadata nothing can be freed.
   if (purpose == Purpose::metadata) context_.segments.restore_budget();
   const std::uint64_t reserve =
-      purpose == Purpose::store ? 2 : (purpose == Purpose::survivor ? 1 : 0);
+      purpose == Purpose::store ? kStoreReserve : (purpose == Purpose::survivor ? 1 : 0);
   if (context_.segments.available_segments() <= reserve) return fail(Errc::no_space, "");
   Segment* segment = context_.segments.take(use, grown);
   if (segment == nullptr) return fail(Errc::no_space, "");

@@ -33,12 +33,14 @@ struct Append {
   std::move_only_function<void(Result<Placed>)> done;
 };
 
-// Who may use the reserve (DESIGN §2: two segments beyond the open ones).
+// Who may use the reserve (DESIGN §2: kStoreReserve segments beyond the open ones).
 enum class Purpose : std::uint8_t { store, survivor, metadata };
 
 class Writer {
  public:
   using SegmentLost = std::function<void(Segment&, std::error_code)>;
+  // Free segments that stores leave to survivors and metadata.
+  static constexpr std::uint64_t kStoreReserve = 2;
 
   explicit Writer(Context& context);
   ~Writer();

@@ -2,11 +2,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
+#include <numeric>
 
 #include "fdpstore/store.hpp"
 #include "ftl/sim_backend.hpp"
 #include "ftl/sim_device.hpp"
 #include "store/open_on.hpp"
+#include "support/files.hpp"
 #include "support/keys.hpp"
 #include "unit/compare/hand_made.hpp"
 
@@ -179,6 +182,31 @@ TEST(StoreSubject, ModesDecideWhichHandlesAreWritten) {
   EXPECT_EQ(data_is_in(handles(store_of("no_fdp"))), (std::vector<std::size_t>{0}));
   const auto mixed = handles(store_of("mixed"));
   EXPECT_EQ(data_is_in(mixed).size(), 1U);
+}
+
+// What is worth keeping is kept where the budget allows it, however many stores wait for the room
+// that it is moved into.
+TEST(StoreSubject, SurvivorsKeepTheirRoomWhileManyStoresWait) {
+  const test::TempDir directory;
+  const std::string policy = directory / "much.policy";
+  std::ofstream(policy) << "stream.data.handles = 0\nmetadata.handles = own\nrule = * -> data\n"
+                        << "reinsert_budget = 1\n";
+  const auto store = need(make_subject(store_of("separated", policy), 100'000));
+  Asker ask(*store);
+  constexpr std::uint64_t kHot = 4, kKeys = 60, kRounds = 60;
+  const auto prompt = [](std::uint64_t first) {
+    std::vector<std::uint64_t> keys(kKeys);
+    std::iota(keys.begin(), keys.end(), first * kKeys);
+    return keys;
+  };
+  std::uint64_t found = 0, once = kHot;
+  for (std::uint64_t round = 0; round < kRounds; ++round) {
+    for (std::uint64_t hot = 0; hot < kHot; ++hot) {
+      found += ask(request, prompt(hot), 100'000).leading;
+      ask(request, prompt(once++), 100'000);
+    }
+  }
+  EXPECT_GT(static_cast<double>(found), 0.95 * kHot * kKeys * kRounds);
 }
 
 TEST(StoreSubject, NeighbourWritesAsMuchAsWeDo) {
