@@ -11,7 +11,7 @@
 namespace fdpstore::compare {
 namespace {
 
-constexpr double kWearMargin = 1.02;
+constexpr double kWrittenMargin = 1.02;
 constexpr double kNoticedPoints = 0.0005;  // what rounds to 0.1 points
 
 auto key_of(const Cell& c) {
@@ -36,7 +36,7 @@ struct Sum {
 
 struct Sums {
   Standing standing;
-  Sum hits, points, wear, load;
+  Sum hits, points, wear, written, load;
 };
 
 std::vector<Standing> means(std::span<const Setting> settings, bool by_total) {
@@ -58,6 +58,9 @@ std::vector<Standing> means(std::span<const Setting> settings, bool by_total) {
       at->hits.add(result->hit_ratio);
       if (const auto points = against_lru(*result, setting)) at->points.add(*points);
       if (const auto w = wear(*result, by_total)) at->wear.add(*w);
+      if (const auto w = written(*result, by_total)) {
+        at->written.add(*w / static_cast<double>(result->cell.capacity_bytes));
+      }
       if (result->load_latency.samples > 0) at->load.add(result->load_latency.p99_s);
     }
   }
@@ -68,6 +71,7 @@ std::vector<Standing> means(std::span<const Setting> settings, bool by_total) {
     standing.hit_ratio = sums.hits.mean().value_or(0);
     // Averages over fewer settings than the others' would compare unlike things.
     if (sums.wear.count == standing.settings) standing.wear = sums.wear.mean();
+    if (sums.written.count == standing.settings) standing.written = sums.written.mean();
     if (sums.points.count == standing.settings) standing.points = sums.points.mean();
     if (sums.load.count == standing.settings) standing.load_p99_s = sums.load.mean();
   }
@@ -78,21 +82,25 @@ std::vector<Standing> means(std::span<const Setting> settings, bool by_total) {
 bool rank(std::vector<Standing>& standings) {
   std::size_t most = 0;
   for (const Standing& s : standings) {
-    if (s.rival && s.wear) most = std::max(most, s.settings);
+    if (s.rival && s.written) most = std::max(most, s.settings);
   }
-  const auto may_win = [&](const Standing& s) { return s.rival && s.wear && s.settings == most; };
+  const auto may_win = [&](const Standing& s) {
+    return s.rival && s.written && s.settings == most;
+  };
   const bool some_steady =
       std::ranges::any_of(standings, [&](const Standing& s) { return may_win(s) && s.steady; });
   const auto runs = [&](const Standing& s) { return may_win(s) && (s.steady || !some_steady); };
   double least = HUGE_VAL;
   for (const Standing& s : standings) {
-    if (runs(s)) least = std::min(least, *s.wear);
+    if (runs(s)) least = std::min(least, *s.written);
   }
-  // Winner and those as gentle by hit ratio, then the others by wear, then those out of contest.
+  // Winner and those as gentle by hit ratio, then the others by what is written, then those out of
+  // contest.
   const auto place = [&](const Standing& s) {
-    const bool gentle = runs(s) && *s.wear <= least * kWearMargin;
+    const bool gentle = runs(s) && *s.written <= least * kWrittenMargin;
     const int group = gentle ? 0 : runs(s) ? 1 : s.rival ? 2 : 3;
-    return std::tuple(group, gentle ? -s.hit_ratio : 0.0, s.wear.value_or(HUGE_VAL), -s.hit_ratio);
+    return std::tuple(group, gentle ? -s.hit_ratio : 0.0, s.written.value_or(HUGE_VAL),
+                      -s.hit_ratio);
   };
   std::ranges::stable_sort(standings, {}, place);
   return !standings.empty() && runs(standings.front());
@@ -133,7 +141,7 @@ std::string details(const Verdict& verdict) {
   const auto against = [&](const Standing& other, std::string_view lead) {
     text += fmt::format(" {}{} {} and {}.", lead, other.label,
                         hits_text(other.hit_ratio - winner->hit_ratio),
-                        times_text(*other.wear / *winner->wear));
+                        times_text(*other.written / *winner->written));
   };
   std::vector<std::string> equals;
   const Standing* hits_more = nullptr;
@@ -142,8 +150,8 @@ std::string details(const Verdict& verdict) {
   for (const Standing& s : verdict.standings) {
     if (&s == winner || s.settings != winner->settings) continue;
     if (is_oracle(*s.cell)) oracle = &s;
-    if (!s.rival || !s.wear) continue;
-    if (*s.wear <= *winner->wear * kWearMargin &&
+    if (!s.rival || !s.written) continue;
+    if (*s.written <= *winner->written * kWrittenMargin &&
         std::abs(s.hit_ratio - winner->hit_ratio) < 2 * kNoticedPoints) {
       equals.push_back(s.label);
       continue;
@@ -190,6 +198,12 @@ std::optional<double> wear(const Result& result, bool by_total) {
   return result.host_wa;
 }
 
+std::optional<double> written(const Result& result, bool by_total) {
+  const auto each = wear(result, by_total);
+  if (!each) return std::nullopt;
+  return *each * static_cast<double>(result.stored_bytes);
+}
+
 std::optional<double> against_lru(const Result& result, const Setting& setting) {
   if (setting.lru == nullptr || &result == setting.lru || !result.error.empty()) {
     return std::nullopt;
@@ -219,10 +233,10 @@ Verdict judge(std::span<const Setting> settings) {
 Best best_of(const Setting& setting, bool by_total) {
   Best best;
   for (const Result* result : setting.results) {
-    const auto value = wear(*result, by_total);
+    const auto value = written(*result, by_total);
     if (!is_rival(result->cell) || !result->error.empty()) continue;
-    if (value && (best.wear == nullptr || *value < *wear(*best.wear, by_total))) {
-      best.wear = result;
+    if (value && (best.written == nullptr || *value < *written(*best.written, by_total))) {
+      best.written = result;
     }
     if (best.hit_ratio == nullptr || result->hit_ratio > best.hit_ratio->hit_ratio) {
       best.hit_ratio = result;

@@ -1,8 +1,9 @@
 // Advice: which store to use, and what it costs.
 //
-// The winner is the store with the highest hit ratio among those whose total WA is within 2 % of
-// the least. LRU writes nothing and an oracle knows the future: they are shown, and cannot win.
-// Where the device does not say its DLWA, host WA stands in for total WA.
+// The winner is the store with the highest hit ratio among those for which the drive writes within
+// 2 % of the least. That is bytes for the same requests, not WA: a store that misses more is given
+// more to store. LRU writes nothing and an oracle knows the future: they are shown, and cannot win.
+// Where the device does not say its DLWA, what the host writes stands in for it.
 //
 // Thread:  any; pure. What is returned borrows the Comparison.
 // Units:   shares 0 … 1, seconds.
@@ -28,6 +29,8 @@ struct Setting {
 [[nodiscard]] std::vector<Setting> settings(const Comparison& comparison);
 // Total WA, or host WA in its place.
 [[nodiscard]] std::optional<double> wear(const Result& result, bool by_total);
+// Bytes written for the trace's requests, to the flash or by the host: wear × stored bytes.
+[[nodiscard]] std::optional<double> written(const Result& result, bool by_total);
 // Hit ratio less that of LRU in the same setting.
 [[nodiscard]] std::optional<double> against_lru(const Result& result, const Setting& setting);
 [[nodiscard]] bool is_rival(const Cell& cell);  // may win: neither LRU nor oracle
@@ -40,8 +43,9 @@ struct Standing {
   bool rival = false;
   bool steady = true;  // everywhere
   double hit_ratio = 0;
-  std::optional<double> points;  // against LRU, as a share
-  std::optional<double> wear;    // as Verdict::by_total says
+  std::optional<double> points;   // against LRU, as a share
+  std::optional<double> wear;     // as Verdict::by_total says
+  std::optional<double> written;  // likewise, in capacities
   std::optional<double> load_p99_s;
 };
 
@@ -61,7 +65,7 @@ struct Verdict {
 
 // The best figures of a setting among the rivals; each may be absent.
 struct Best {
-  const Result* wear = nullptr;
+  const Result* written = nullptr;
   const Result* hit_ratio = nullptr;
 };
 [[nodiscard]] Best best_of(const Setting& setting, bool by_total);

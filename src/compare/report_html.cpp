@@ -127,12 +127,15 @@ class Report {
   [[nodiscard]] std::string ranking(const Verdict& verdict) const {
     double most_wear = 1;
     double most_hits = 1e-9;
+    double most_written = 1e-9;
     for (const Standing& s : verdict.standings) {
       most_wear = std::max(most_wear, s.wear.value_or(0));
       most_hits = std::max(most_hits, s.hit_ratio);
+      most_written = std::max(most_written, s.written.value_or(0));
     }
     std::string text = fmt::format(
-        "<table class=\"ranks\"><thead><tr><th>store</th><th>{} WA: less is better</th>"
+        "<table class=\"ranks\"><thead><tr><th>store</th><th>written, in capacities: less is "
+        "better</th><th>{} WA</th>"
         "<th>hit ratio %: more is better</th><th>points against LRU</th></tr></thead><tbody>\n",
         verdict.by_total ? "total" : "host");
     for (const Standing& s : verdict.standings) {
@@ -145,11 +148,16 @@ class Report {
       }
       if (!s.steady) note += " (not steady)";
       text += fmt::format(
-          "<tr class=\"{}\"><td class=\"n\">{} {}{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+          "<tr class=\"{}\"><td class=\"n\">{} "
+          "{}{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>"
+          "</tr>\n",
           &s == verdict.winner() ? "win"
           : s.rival              ? ""
                                  : "out",
           key_marker(&only_look, s.label), escaped(s.label), note,
+          s.written ? meter(*s.written / most_written, ratio_text(*s.written), look)
+          : s.cell->subject == Subject::lru ? std::string("writes nothing")
+                                            : std::string("not known"),
           s.wear                            ? meter(*s.wear / most_wear, ratio_text(*s.wear), look)
           : s.cell->subject == Subject::lru ? std::string("writes nothing")
                                             : std::string("not known"),
@@ -344,24 +352,25 @@ class Report {
     text += number_cell(static_cast<double>(c.capacity_bytes), escaped(capacity_text(c)));
     text += number_cell(static_cast<double>(c.ru_bytes), escaped(unit_value(c)));
     if (!r.error.empty()) {
-      return text + fmt::format("<td class=\"why bad\" colspan=\"15\">failed: {}</td></tr>\n",
+      return text + fmt::format("<td class=\"why bad\" colspan=\"16\">failed: {}</td></tr>\n",
                                 escaped(r.error));
     }
-    const auto ratio = [](const std::optional<double>& v, bool mark) {
-      return number_cell(v, v ? ratio_text(*v) : "", mark);
+    const auto ratio = [](const std::optional<double>& v) {
+      return number_cell(v, v ? ratio_text(*v) : "");
     };
     const auto points = against_lru(r, setting);
-    text += ratio(r.total_wa, verdict.by_total && best.wear == &r);
+    text += ratio(r.total_wa);
     text += number_cell(r.hit_ratio, percent_text(r.hit_ratio), best.hit_ratio == &r);
     text += number_cell(points, points ? points_text(*points) : "");
     text += number_cell(r.object_hit_ratio, percent_text(r.object_hit_ratio));
-    text += ratio(r.dlwa, false);
-    text += ratio(wear(r, false), !verdict.by_total && best.wear == &r);
-    const auto gigabytes = [](std::uint64_t bytes) {
-      const double value = static_cast<double>(bytes) / 1e9;
-      return number_cell(value, fmt::format("{:.1f}", value));
+    text += ratio(r.dlwa) + ratio(wear(r, false));
+    const auto gigabytes = [](std::optional<double> bytes, bool mark = false) {
+      if (bytes) *bytes /= 1e9;
+      return number_cell(bytes, bytes ? fmt::format("{:.1f}", *bytes) : "", mark);
     };
-    text += gigabytes(r.stored_bytes) + gigabytes(r.gc_copied_bytes);
+    text += gigabytes(static_cast<double>(r.stored_bytes));
+    text += gigabytes(written(r, verdict.by_total), best.written == &r);
+    text += gigabytes(static_cast<double>(r.gc_copied_bytes));
     for (const Latency* l : {&r.store_latency, &r.load_latency}) {
       for (const double seconds : {l->p50_s, l->p99_s, l->p999_s}) {
         const std::optional<double> value = l->samples == 0 ? std::nullopt : std::optional(seconds);
@@ -373,10 +382,10 @@ class Report {
 
   [[nodiscard]] std::string cells() const {
     static constexpr std::array kHeadings{
-        "store or policy", "mode",        "trace",        "capacity",     "RU",
-        "total WA",        "hit ratio %", "vs LRU",       "object hit %", "DLWA",
-        "host WA",         "stored GB",   "GC copied GB", "store p50",    "store p99",
-        "store p99.9",     "load p50",    "load p99",     "load p99.9",   "steady"};
+        "store or policy", "mode",         "trace",        "capacity",  "RU",          "total WA",
+        "hit ratio %",     "vs LRU",       "object hit %", "DLWA",      "host WA",     "stored GB",
+        "written GB",      "GC copied GB", "store p50",    "store p99", "store p99.9", "load p50",
+        "load p99",        "load p99.9",   "steady"};
     std::string text =
         "<h2>Every cell</h2>\n<p class=\"soft small\">A heading sorts. Green: the advice for its "
         "setting; bold: the best figure.</p>\n<div class=\"wide\"><table "

@@ -153,8 +153,9 @@ what a server need not compute again.</dd>
 it is sent. 1.00 is the least.</dd>
 <dt>host WA</dt><dd>Bytes the store sends for each byte it is given: headers, padding, objects
 moved by reclaim.</dd>
-<dt>total WA</dt><dd>DLWA × host WA: what a stored byte costs in drive life. At 2.00 a drive
-lasts half as long as at 1.00.</dd>
+<dt>total WA</dt><dd>DLWA × host WA: what a stored byte costs in drive life.</dd>
+<dt>written</dt><dd>Total WA × stored bytes: what the drive writes for the same requests. A store
+that misses more is given more to store; this counts it, so it decides which store is advised.</dd>
 <dt>RU, RUH</dt><dd>Reclaim unit: what the drive erases as a whole. A reclaim unit handle fills
 one unit at a time; FDP lets the store choose the handle of each write.</dd>
 <dt>mode</dt><dd><b>no_fdp</b>: writes carry no handle. <b>mixed</b>: all carry the same.

@@ -227,7 +227,7 @@ json::object advice(const Setting& setting) {
   return {{"setting", text(setting_text(setting.cell()))},
           {"winner_run_id",
            winner == nullptr ? json::value(nullptr) : json::value(run_id(*winner->cell))},
-          {"judged_by", verdict.by_total ? "total_wa" : "host_wa"},
+          {"judged_by", verdict.by_total ? "media_written_bytes" : "host_written_bytes"},
           {"headline", text(verdict.headline)},
           {"details", text(verdict.details)}};
 }

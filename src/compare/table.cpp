@@ -20,10 +20,10 @@ constexpr std::size_t kLeastName = 12;
 using Row = std::array<std::string, kCount>;
 
 const Row& headings(int line) {
-  static const Row kRows[2] = {{"", "", "hit", "vs", "object", "DL", "host", "total", "stored",
+  static const Row kRows[2] = {{"", "", "hit", "vs", "DL", "host", "total", "stored", "written",
                                 "store latency", "load latency"},
-                               {"store or policy", "mode", "ratio %", "LRU", "hit %", "WA", "WA",
-                                "WA", "GB", "p50/p99/p99.9", "p50/p99/p99.9"}};
+                               {"store or policy", "mode", "ratio %", "LRU", "WA", "WA", "WA", "GB",
+                                "GB", "p50/p99/p99.9", "p50/p99/p99.9"}};
   return kRows[line];
 }
 
@@ -37,16 +37,20 @@ Row row_of(const Result& r, const Setting& setting, const Best& best, bool by_to
   const bool lru = r.cell.subject == Subject::lru;
   const auto ratio = [](std::optional<double> value) { return value ? ratio_text(*value) : "-"; };
   const auto points = against_lru(r, setting);
+  const auto wrote = written(r, by_total);
+  const auto gigabytes = [](double bytes) {
+    return fmt::format("{:.{}f}", bytes / 1e9, bytes < 1e12 ? 1 : 0);
+  };
   const auto marked = [](const std::string& text, bool mark) { return text + (mark ? '*' : ' '); };
   return {store_name(r.cell) + (r.steady ? "" : " ~"),
           printable(r.cell.mode),
           marked(percent_text(r.hit_ratio), best.hit_ratio == &r),
           points ? points_text(*points) : "-",
-          percent_text(r.object_hit_ratio),
           ratio(r.dlwa),
-          lru ? "-" : marked(ratio_text(r.host_wa), !by_total && best.wear == &r),
-          marked(ratio(r.total_wa), by_total && best.wear == &r),
-          fmt::format("{:.1f}", static_cast<double>(r.stored_bytes) / 1e9),
+          lru ? "-" : ratio_text(r.host_wa),
+          ratio(r.total_wa),
+          gigabytes(static_cast<double>(r.stored_bytes)),
+          wrote ? marked(gigabytes(*wrote), best.written == &r) : "- ",
           latency_text(r.store_latency),
           latency_text(r.load_latency)};
 }

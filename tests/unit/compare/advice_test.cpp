@@ -7,9 +7,12 @@
 namespace fdpstore::compare {
 namespace {
 
+// All store as much, other than in life.
 Result cell(const std::string& policy, double hit_ratio, double dlwa) {
-  return testing::result_of({Subject::fdpstore, policy, "separated", hit_ratio, dlwa, 1.0},
-                            testing::setting_of("t", 0.10, 128));
+  Result result = testing::result_of({Subject::fdpstore, policy, "separated", hit_ratio, dlwa, 1.0},
+                                     testing::setting_of("t", 0.10, 128));
+  result.stored_bytes = std::uint64_t{200} << 30;
+  return result;
 }
 
 Verdict verdict_of(std::vector<Result> results) {
@@ -33,6 +36,15 @@ TEST(CompareAdvice, WhatHitsMoreOftenIsNamedWithItsPrice) {
   EXPECT_NE(v.details.find("b hits 2.0 points more often and wears the drive 1.50 × as much."),
             std::string::npos)
       << v.details;
+}
+
+TEST(CompareAdvice, WhatIsStoredAgainAfterAMissCounts) {
+  Result misses = cell("a", 0.20, 1.0);
+  Result hits = cell("b", 0.30, 1.1);
+  hits.stored_bytes = misses.stored_bytes * 8 / 10;
+  const Verdict v = verdict_of({misses, hits});
+  EXPECT_EQ(v.winner()->label, "b") << "0.8 × 1.1 bytes for the same requests";
+  EXPECT_NE(v.headline.find("total WA 1.10"), std::string::npos) << v.headline;
 }
 
 TEST(CompareAdvice, NeitherOracleNorLruNorAFailureWins) {
