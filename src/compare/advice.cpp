@@ -99,8 +99,8 @@ bool rank(std::vector<Standing>& standings) {
   const auto place = [&](const Standing& s) {
     const bool gentle = runs(s) && *s.written <= least * kWrittenMargin;
     const int group = gentle ? 0 : runs(s) ? 1 : s.rival ? 2 : 3;
-    return std::tuple(group, gentle ? -s.hit_ratio : 0.0, s.written.value_or(HUGE_VAL),
-                      -s.hit_ratio);
+    const double hits = std::round(s.hit_ratio / (2 * kNoticedPoints));  // as they are printed
+    return std::tuple(group, gentle ? -hits : 0.0, s.written.value_or(HUGE_VAL), -s.hit_ratio);
   };
   std::ranges::stable_sort(standings, {}, place);
   return !standings.empty() && runs(standings.front());

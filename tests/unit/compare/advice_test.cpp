@@ -30,6 +30,10 @@ TEST(CompareAdvice, MostHitsWinAmongThoseWithinTwoPerCentOfTheLeastWear) {
   EXPECT_EQ(verdict_of({cell("a", 0.20, 1.0), cell("b", 0.22, 1.021)}).winner()->label, "a");
 }
 
+TEST(CompareAdvice, OfThoseThatHitAsOftenTheOneThatWritesLessWins) {
+  EXPECT_EQ(verdict_of({cell("a", 0.2002, 1.01), cell("b", 0.2001, 1.0)}).winner()->label, "b");
+}
+
 TEST(CompareAdvice, WhatHitsMoreOftenIsNamedWithItsPrice) {
   const Verdict v = verdict_of({cell("a", 0.20, 1.0), cell("b", 0.22, 1.5)});
   EXPECT_NE(v.headline.find("Use a: hit ratio 20.0 %"), std::string::npos) << v.headline;
