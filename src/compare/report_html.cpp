@@ -147,21 +147,18 @@ class Report {
         note += fmt::format(" ({} of {} settings)", s.settings, verdict.settings);
       }
       if (!s.steady) note += " (not steady)";
+      const auto cost = [&](std::optional<double> value, double most) -> std::string {
+        if (value) return meter(*value / most, ratio_text(*value), look);
+        return s.cell->subject == Subject::lru ? "writes nothing" : "not known";
+      };
       text += fmt::format(
-          "<tr class=\"{}\"><td class=\"n\">{} "
-          "{}{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>"
-          "</tr>\n",
+          "<tr class=\"{}\"><td class=\"n\">{} {}{}</td>"
+          "<td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
           &s == verdict.winner() ? "win"
           : s.rival              ? ""
                                  : "out",
-          key_marker(&only_look, s.label), escaped(s.label), note,
-          s.written ? meter(*s.written / most_written, ratio_text(*s.written), look)
-          : s.cell->subject == Subject::lru ? std::string("writes nothing")
-                                            : std::string("not known"),
-          s.wear                            ? meter(*s.wear / most_wear, ratio_text(*s.wear), look)
-          : s.cell->subject == Subject::lru ? std::string("writes nothing")
-                                            : std::string("not known"),
-          meter(s.hit_ratio / most_hits, percent_text(s.hit_ratio), look),
+          key_marker(&only_look, s.label), escaped(s.label), note, cost(s.written, most_written),
+          cost(s.wear, most_wear), meter(s.hit_ratio / most_hits, percent_text(s.hit_ratio), look),
           s.points ? points_text(*s.points) : "–");
     }
     return text + "</tbody></table>\n";
