@@ -107,6 +107,21 @@ struct DeviceStatistics {
   std::uint64_t media_erased_bytes = 0;   // MBE
 };
 
+// A segment whose content may lie in memory: a file in the page cache.
+class CachedSegment {
+ public:
+  virtual ~CachedSegment() = default;
+  CachedSegment(const CachedSegment&) = delete;
+  CachedSegment& operator=(const CachedSegment&) = delete;
+  // Any thread. Copies what is there without waiting for the medium, from the first byte on, and
+  // returns how much that was: what is missing has to be read by a request.
+  [[nodiscard]] virtual std::size_t copy(std::uint64_t offset_bytes,
+                                         std::span<std::byte> out) const noexcept = 0;
+
+ protected:
+  CachedSegment() = default;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -149,6 +164,12 @@ class Backend {
   // No more writes will come: descriptors may be closed, over-allocated space given back.
   // `used_bytes` is what was written.
   virtual void seal(SegmentId segment, std::uint64_t used_bytes) = 0;
+
+  // nullptr: its content is never in memory. Else to be given back, by the engine's thread, before
+  // the segment is freed.
+  [[nodiscard]] virtual std::unique_ptr<CachedSegment> cached(SegmentId /*segment*/) {
+    return nullptr;
+  }
 
   // Queues requests; never blocks. Completions arrive through reap() in any order.
   virtual void submit(std::span<const IoRequest> requests) = 0;

@@ -76,6 +76,7 @@ FileBackend::~FileBackend() {
 Result<void> FileBackend::choose_placement() {
   const auto file_system = file_system_of(directory_.path());
   if (!file_system) return fail(file_system.error());
+  in_memory_ = file_system->name == "tmpfs";
   const auto found = io::probe_write_hint(directory_.superblock_fd());
   const PlacementRequest request{
       .path = directory_.path(),

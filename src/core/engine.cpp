@@ -125,6 +125,7 @@ void Engine::run(std::promise<Result<void>> ready) {
     writer_->write_batches();
     if (stopping && !work_left()) break;
     context_->io.poll(poll_timeout());
+    reader_->step();
   }
   stop_result_ = close_on_thread();
   Requests late;
@@ -152,14 +153,15 @@ void Engine::take_requests(bool& stopping) {
 
 std::chrono::microseconds Engine::poll_timeout() {
   const std::lock_guard guard(mutex_);
-  if (!requests_.empty()) return std::chrono::microseconds(0);
+  if (!requests_.empty() || reader_->busy()) return std::chrono::microseconds(0);
   sleeping_ = true;
   return std::chrono::milliseconds(puts_blocked_ ? 10 : 250);
 }
 
 bool Engine::work_left() const {
   return !waiting_puts_.empty() || !waiting_gets_.empty() || !storing_.empty() ||
-         context_->io.in_flight() != 0 || !writer_->idle() || !reclaimer_->idle() || !meta_->idle();
+         context_->io.in_flight() != 0 || !reader_->idle() || !writer_->idle() ||
+         !reclaimer_->idle() || !meta_->idle();
 }
 
 // ------------------------------------------------------------------------------------------ puts

@@ -6,8 +6,6 @@
 
 #include <fmt/format.h>
 
-#include "format/checksum.hpp"
-
 namespace fdpstore::core {
 
 using format::kBlockBytes;
@@ -17,19 +15,21 @@ struct Reader::Load {
   ObjectState state;
   std::uint64_t segment_sequence = 0;
   std::span<std::byte> out;
+  std::vector<iovec> spans;  // where it is read to
   Done done;
   Buffer header;  // where there is nothing to check the payload by: says whose it is
   Buffer bounce;  // the whole payload, where `out` cannot be read into
   Buffer tail;    // its last block, where only that does not fit
-  // Of what has been checked while the rest was on its way, where there is more than one part.
-  std::unique_ptr<format::PayloadChecksum> checksum;
-  std::uint64_t checked_bytes = 0;
-
-  void check_up_to(std::uint64_t bytes) {
-    checksum->add(out.subspan(checked_bytes, bytes - checked_bytes));
-    checked_bytes = bytes;
-  }
+  // Of a large one: may be begun with while the rest is on its way.
+  std::unique_ptr<Verifier::Payload> payload;
+  std::unique_ptr<CachedSegment> cached;  // while it is copied from there
+  std::error_code error = {};
 };
+
+Reader::Reader(Context& context)
+    : context_(context),
+      verifier_([&context] { context.backend.wake(); }, Verifier::helpers_here()) {}
+Reader::~Reader() = default;
 
 void Reader::load(const Key& key, const ObjectState& state, std::span<std::byte> out, Done done) {
   Segment& segment = context_.segments.at(state.location.segment);
@@ -41,22 +41,40 @@ void Reader::load(const Key& key, const ObjectState& state, std::span<std::byte>
   load->segment_sequence = segment.sequence;
   load->out = out;
   load->done = std::move(done);
-  std::vector<iovec> spans = plan(*load);
-  const std::uint64_t first = state.location.offset_bytes + (load->header ? 0 : kBlockBytes);
+  load->spans = plan(*load);
+  if (load->header || out.size() < Verifier::kMinBytes) return read(std::move(load), 0);
+  const KeyRef ref = context_.scopes.key(key.scope(), key.hash());
+  load->payload = std::make_unique<Verifier::Payload>(
+      format::payload_seed(context_.uuid, ref, state.sequence), out);
+  if (load->spans.front().iov_len == out.size()) {
+    load->cached = context_.backend.cached(state.location.segment);
+  }
+  if (!load->cached) return read(std::move(load), 0);
+  Verifier::Payload& payload = *load->payload;
+  const CachedSegment& cached = *load->cached;
+  verifying_.emplace(&payload, std::move(load));
+  verifier_.copy(payload, cached, state.location.offset_bytes + kBlockBytes);
+}
+
+void Reader::read(std::unique_ptr<Load> load, std::uint64_t from_bytes) {
+  std::vector<iovec> spans = std::move(load->spans);
+  if (from_bytes != 0) {
+    iovec& first = spans.front();
+    first = {static_cast<std::byte*>(first.iov_base) + from_bytes, first.iov_len - from_bytes};
+  }
   IoQueue::Arrived arrived;
-  if (!load->header && !load->bounce && out.size() > IoQueue::kPieceBytes) {
-    load->checksum = std::make_unique<format::PayloadChecksum>(format::payload_seed(
-        context_.uuid, context_.scopes.key(key.scope(), key.hash()), state.sequence));
-    arrived = [raw = load.get(), direct = spans.front().iov_len](std::uint64_t bytes) {
-      raw->check_up_to(std::min<std::uint64_t>(bytes, direct));
+  if (load->payload && !load->bounce && load->out.size() - from_bytes > IoQueue::kPieceBytes) {
+    arrived = [this, payload = load->payload.get(), from_bytes,
+               direct = from_bytes + spans.front().iov_len](std::uint64_t bytes) {
+      verifier_.arrived(*payload, std::min<std::uint64_t>(from_bytes + bytes, direct));
     };
   }
-  auto finished = [this, &segment, load = std::move(load)](std::error_code error) {
-    --segment.readers;
-    in_flight_bytes_ -= load->out.size();
-    finish(*load, error);
+  const Location location = load->state.location;
+  const std::uint64_t first = location.offset_bytes + (load->header ? 0 : kBlockBytes) + from_bytes;
+  auto finished = [this, load = std::move(load)](std::error_code error) mutable {
+    has_come(std::move(load), error);
   };
-  context_.io.read(state.location.segment, first, spans, std::move(finished), std::move(arrived));
+  context_.io.read(location.segment, first, spans, std::move(finished), std::move(arrived));
 }
 
 std::vector<iovec> Reader::plan(Load& load) const {
@@ -89,43 +107,79 @@ std::vector<iovec> Reader::plan(Load& load) const {
   return spans;
 }
 
-void Reader::finish(Load& load, std::error_code error) {
-  const Location& location = load.state.location;
-  if (error) {
-    load.done(fail(Error{error, fmt::format("{}: reading {} bytes at {} of segment {}",
-                                            context_.backend.describe(), location.payload_bytes,
-                                            location.offset_bytes, location.segment.value)}));
+// All of it, or what has come before an error.
+void Reader::has_come(std::unique_ptr<Load> load, std::error_code error) {
+  const std::span<std::byte> out = load->out;
+  if (!error && load->bounce) std::memcpy(out.data(), load->bounce.data(), out.size());
+  if (!error && load->tail) {
+    const std::size_t tail = out.size() % kBlockBytes;
+    std::memcpy(out.data() + out.size() - tail, load->tail.data(), tail);
+  }
+  if (!load->payload) {
+    finish(*load, error, !error && is_right(*load));
     return;
   }
-  const std::span<std::byte> out = load.out;
-  if (load.bounce) std::memcpy(out.data(), load.bounce.data(), out.size());
-  if (load.tail) {
-    const std::size_t tail = out.size() % kBlockBytes;
-    std::memcpy(out.data() + out.size() - tail, load.tail.data(), tail);
+  // Helpers may be at what came before: the caller's memory is not given back under their hands.
+  load->error = error;
+  Verifier::Payload& payload = *load->payload;
+  verifying_.emplace(&payload, std::move(load));
+  if (error) {
+    verifier_.give_up(payload);
+  } else {
+    verifier_.arrived(payload, out.size());
   }
+}
+
+std::size_t Reader::step() {
+  if (verifying_.empty() && !verifier_.waiting()) return 0;
+  (void)verifier_.help();
+  const std::vector<Verifier::Payload*> done = verifier_.take_done();
+  for (const Verifier::Payload* payload : done) {
+    const auto found = verifying_.find(payload);
+    std::unique_ptr<Load> load = std::move(found->second);
+    verifying_.erase(found);
+    if (load->cached && payload->summed_bytes() < load->out.size()) {
+      load->cached.reset();
+      read(std::move(load), payload->summed_bytes());
+    } else {
+      finish(*load, load->error, payload->checksum() == load->state.checksum);
+    }
+  }
+  return done.size();
+}
+
+// Of a small one, and of one without a checksum.
+bool Reader::is_right(const Load& load) const {
+  const Location& location = load.state.location;
   const KeyRef key = context_.scopes.key(load.key.scope(), load.key.hash());
-  bool right = true;
-  if (load.header) {
-    const auto header = format::decode_record_header(
-        load.header.span(),
-        {context_.uuid, location.segment.value, load.segment_sequence, location.offset_bytes});
-    right = header && header->kind == format::RecordKind::object &&
-            ObjectKey(header->object.key) == ObjectKey(key) &&
-            header->object.sequence == load.state.sequence;
-  } else if (load.checksum) {
-    load.check_up_to(out.size());
-    right = load.checksum->value() == load.state.checksum;
-  } else {
-    right = format::payload_checksum(context_.uuid, key, load.state.sequence, out) ==
-            load.state.checksum;
+  if (!load.header) {
+    return format::payload_checksum(context_.uuid, key, load.state.sequence, load.out) ==
+           load.state.checksum;
   }
-  if (right) {
-    load.done({});
-  } else {
-    load.done(fail(Errc::corrupt, fmt::format("{}: the object at {} of segment {} is damaged",
-                                              context_.backend.describe(), location.offset_bytes,
-                                              location.segment.value)));
+  const auto header = format::decode_record_header(
+      load.header.span(),
+      {context_.uuid, location.segment.value, load.segment_sequence, location.offset_bytes});
+  return header && header->kind == format::RecordKind::object &&
+         ObjectKey(header->object.key) == ObjectKey(key) &&
+         header->object.sequence == load.state.sequence;
+}
+
+void Reader::finish(Load& load, std::error_code error, bool right) {
+  const Location& location = load.state.location;
+  in_flight_bytes_ -= load.out.size();
+  --context_.segments.at(location.segment).readers;
+  load.cached.reset();
+  Result<void> result;
+  if (error) {
+    result = fail(Error{
+        error, fmt::format("{}: reading {} bytes at {} of segment {}", context_.backend.describe(),
+                           location.payload_bytes, location.offset_bytes, location.segment.value)});
+  } else if (!right) {
+    result = fail(Errc::corrupt, fmt::format("{}: the object at {} of segment {} is damaged",
+                                             context_.backend.describe(), location.offset_bytes,
+                                             location.segment.value));
   }
+  load.done(std::move(result));
 }
 
 }  // namespace fdpstore::core

@@ -66,6 +66,8 @@ class MemBackend final : public Backend {
     std::function<std::error_code(const IoRequest&)> late_fault;
     // Requests for which this is true stay in the queue.
     std::function<bool(const IoRequest&)> hold;
+    // How much of such a piece lies in memory, to be copied; any thread asks. Empty: nothing does.
+    std::function<std::size_t(std::uint64_t offset_bytes, std::size_t bytes)> cached;
   };
 
   MemBackend(std::shared_ptr<MemMedium> medium, Config config)
@@ -127,6 +129,10 @@ class MemBackend final : public Backend {
     medium_->sealed.push_back(medium_->writes[segment.value]);
   }
 
+  std::unique_ptr<CachedSegment> cached(SegmentId segment) override {
+    return config_.cached ? std::make_unique<Cached>(*this, segment) : nullptr;
+  }
+
   void submit(std::span<const IoRequest> requests) override {
     const std::lock_guard guard(mutex_);
     for (const IoRequest& request : requests) queue_.push_back(request);
@@ -162,6 +168,22 @@ class MemBackend final : public Backend {
   Result<void> register_buffers(std::span<const iovec>) override { return {}; }
 
  private:
+  class Cached final : public CachedSegment {
+   public:
+    Cached(const MemBackend& backend, SegmentId segment) : backend_(backend), segment_(segment) {}
+    std::size_t copy(std::uint64_t offset_bytes, std::span<std::byte> out) const noexcept override {
+      const std::size_t there = backend_.config_.cached(offset_bytes, out.size());
+      const std::lock_guard guard(backend_.medium_->mutex);
+      const auto& bytes = backend_.medium_->segments.at(segment_.value);
+      std::memcpy(out.data(), bytes.data() + offset_bytes, there);
+      return there;
+    }
+
+   private:
+    const MemBackend& backend_;
+    SegmentId segment_;
+  };
+
   std::error_code carry_out(const IoRequest& request) {
     if (config_.fault) {
       if (const auto error = config_.fault(request)) return error;

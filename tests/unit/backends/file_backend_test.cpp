@@ -262,6 +262,34 @@ TEST(FileBackend, SealedDescriptorsStayBelowTheLimit) {
   EXPECT_LE(descriptors(), before + 3);
 }
 
+// Files in the page cache, and on tmpfs; with O_DIRECT nothing is.
+TEST_P(FileBackendOn, WhatLiesInMemoryIsCopied) {
+  options_.max_sealed_descriptors = 1;
+  auto backend = ready(options_);
+  const auto data = random_bytes(256 << 10, 1), other = random_bytes(4096, 2);
+  for (const std::uint32_t id : {1U, 2U}) {
+    ASSERT_TRUE(backend->allocate({id}, {}));
+    EXPECT_FALSE(write(*backend, {id}, 0, id == 1 ? data : other));
+    backend->seal({id}, kMiB);
+  }
+  EXPECT_EQ(backend->cached({3}), nullptr) << "there is none";
+  {
+    const auto cached = backend->cached({1});
+    EXPECT_EQ(cached != nullptr, backend->capabilities().cached_writes);
+    if (cached == nullptr) return;
+    auto back = random_bytes(4096, 3);
+    EXPECT_FALSE(read(*backend, {2}, 0, back));  // its descriptor would take the other's place
+    EXPECT_TRUE(same(back, other));
+    back = random_bytes(data.size() - 4096, 3);
+    EXPECT_EQ(cached->copy(4096, back.span()), back.size());
+    EXPECT_EQ(std::memcmp(back.data(), data.data() + 4096, back.size()), 0);
+    back = random_bytes(8192, 3);
+    EXPECT_EQ(cached->copy(kMiB - 4096, back.span()), 4096U) << "the file ends there";
+    EXPECT_EQ(cached->copy(kMiB, back.span()), 0U);
+  }
+  EXPECT_FALSE(run(*backend, {.op = IoOp::free, .release = true, .segment = {1}}));
+}
+
 TEST(FileBackend, MoreRequestsThanTheQueueHoldsAllComplete) {
   const TempDir dir;
   auto options = options_for(dir);

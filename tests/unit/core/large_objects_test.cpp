@@ -1,6 +1,9 @@
 // Objects of several requests: their checksums are computed while the device is at the rest.
 #include <algorithm>
 #include <atomic>
+#include <cstring>
+#include <memory>
+#include <mutex>
 #include <vector>
 
 #include "core_test.hpp"
@@ -87,6 +90,90 @@ TEST_F(LargeObjects, AreCheckedPieceByPiece) {
     EXPECT_EQ(load(), KeyStatus::miss) << part;
     damaged = SIZE_MAX;
     ASSERT_EQ(put(*store, make_key(1), payload), KeyStatus::stored);
+  }
+}
+
+// Of what lies in memory nothing is read, of the rest only the rest.
+TEST_F(LargeObjects, WhatIsInMemoryIsCopiedAndTheRestIsRead) {
+  options.segment_bytes = 8U << 20;
+  options.max_object_bytes = 5U << 20;
+  options.capacity_bytes = 65U << 20;
+  std::atomic<std::uint64_t> there{0};  // so much of the payload, which begins the segment
+  config.cached = [&](std::uint64_t offset_bytes, std::size_t bytes) {
+    const std::uint64_t at = offset_bytes - 2 * 4096;
+    return there > at ? std::min<std::size_t>(bytes, there - at) : 0;
+  };
+  std::uint64_t read_bytes = 0;
+  bool fails = false;
+  config.fault = [&](const IoRequest& request) -> std::error_code {
+    if (request.op != IoOp::read) return {};
+    if (fails) return std::make_error_code(std::errc::not_enough_memory);
+    for (const iovec& span : request.spans) read_bytes += span.iov_len;
+    return {};
+  };
+  const auto payload = make_payload(1, (4U << 20) + 100);
+  const std::uint64_t all = payload.size();
+  auto store = open();
+  ASSERT_EQ(put(*store, make_key(1), payload), KeyStatus::stored);
+  for (const std::uint64_t part :
+       {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{128U << 10}, std::uint64_t{1U << 20},
+        std::uint64_t{(2U << 20) + 77}, all - 1, all}) {
+    there = part;
+    read_bytes = 0;
+    EXPECT_EQ(get(*store, make_key(1), all), payload) << part;
+    EXPECT_EQ(read_bytes, all - part) << part;
+  }
+  const auto status = [&] {
+    Buffer out(all);
+    const ObjectKey key = make_key(1);
+    const GetItem item{key.ref(), out.span()};
+    return get_and_wait(*store, {&item, 1})->keys[0];
+  };
+  there = 2U << 20;
+  fails = true;
+  EXPECT_EQ(status(), KeyStatus::failed) << "the object is there: memory may be had again";
+  fails = false;
+  EXPECT_EQ(status(), KeyStatus::hit);
+  {
+    const std::lock_guard guard(medium->mutex);
+    for (auto& [id, bytes] : medium->segments) bytes[2 * 4096 + 1000] ^= std::byte{1};
+  }
+  EXPECT_EQ(status(), KeyStatus::miss) << "what is copied is verified as well";
+}
+
+// As above, for many at a time: copied by helpers, read by the engine, each as much as there is.
+TEST_F(LargeObjects, ManyArePartlyInMemory) {
+  options.segment_bytes = 32U << 20;
+  options.max_object_bytes = 2U << 20;
+  options.capacity_bytes = 257U << 20;
+  config.cached = [](std::uint64_t offset_bytes, std::size_t bytes) {
+    return offset_bytes / 4096 % 5 == 0 ? bytes / 2 : bytes;
+  };
+  constexpr std::uint64_t kObjects = 24;
+  auto store = open();
+  std::vector<std::vector<std::byte>> payloads;
+  std::vector<ObjectKey> keys;
+  std::vector<std::unique_ptr<Buffer>> buffers;
+  std::vector<GetItem> items;
+  for (std::uint64_t n = 0; n < kObjects; ++n) {
+    payloads.push_back(make_payload(n, (1U << 20) + n * 40'000));
+    keys.push_back(make_key(n));
+    ASSERT_EQ(put(*store, keys.back(), payloads.back()), KeyStatus::stored);
+    buffers.push_back(std::make_unique<Buffer>(payloads.back().size()));
+  }
+  for (std::uint64_t n = 0; n < kObjects; ++n) {
+    items.push_back({.key = keys[n].ref(), .buffer = buffers[n]->span()});
+  }
+  for (int round = 0; round < 3; ++round) {
+    for (const auto& buffer : buffers) {
+      std::memset(buffer->span().data(), 0, buffer->span().size());
+    }
+    const auto result = get_and_wait(*store, items);
+    for (std::uint64_t n = 0; n < kObjects; ++n) {
+      EXPECT_EQ(result->keys[n], KeyStatus::hit) << n;
+      EXPECT_EQ(std::memcmp(buffers[n]->span().data(), payloads[n].data(), payloads[n].size()), 0)
+          << n;
+    }
   }
 }
 
