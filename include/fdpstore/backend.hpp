@@ -165,9 +165,11 @@ class Backend {
   // `used_bytes` is what was written.
   virtual void seal(SegmentId segment, std::uint64_t used_bytes) = 0;
 
-  // nullptr: its content is never in memory. Else to be given back, by the engine's thread, before
-  // the segment is freed.
-  [[nodiscard]] virtual std::unique_ptr<CachedSegment> cached(SegmentId /*segment*/) {
+  // nullptr: not all of it is in memory. Else to be given back, by the engine's thread, before the
+  // segment is freed.
+  [[nodiscard]] virtual std::unique_ptr<CachedSegment> cached(SegmentId /*segment*/,
+                                                              std::uint64_t /*offset_bytes*/,
+                                                              std::uint64_t /*bytes*/) {
     return nullptr;
   }
 

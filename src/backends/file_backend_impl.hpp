@@ -32,7 +32,8 @@ class FileBackend final : public Backend {
   Result<void> reopen(SegmentId segment, const SegmentUse& use) override;
   void seal(SegmentId segment, std::uint64_t used_bytes) override;
 
-  std::unique_ptr<CachedSegment> cached(SegmentId segment) override;
+  std::unique_ptr<CachedSegment> cached(SegmentId segment, std::uint64_t offset_bytes,
+                                        std::uint64_t bytes) override;
   void submit(std::span<const IoRequest> requests) override;
   std::size_t reap(std::span<IoCompletion> out, std::chrono::microseconds timeout) override;
   void wake() override { ring_->wake(); }
@@ -75,7 +76,7 @@ class FileBackend final : public Backend {
   FileBackendOptions options_;
   StoreDirectory directory_;
   bool direct_io_ = false;
-  bool in_memory_ = false;  // tmpfs: reads never wait for a device, and cannot be asked not to
+  bool in_memory_ = false;  // tmpfs: all is in memory, and reads cannot be asked not to wait
   std::unique_ptr<SegmentFiles> files_;
   io::WriteHintMechanism hint_mechanism_ = io::WriteHintMechanism::none;
   Geometry geometry_;

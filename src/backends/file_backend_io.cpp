@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 
 #include "backends/file_backend_impl.hpp"
+#include "io/page_cache.hpp"
 
 namespace fdpstore::backends {
 namespace {
@@ -38,11 +39,14 @@ class CachedFile final : public CachedSegment {
 
 }  // namespace
 
-std::unique_ptr<CachedSegment> FileBackend::cached(SegmentId segment) {
+// It is asked for first: a read that may not wait starts a small read-ahead where it finds nothing,
+// and the request behind it is the slower for it.
+std::unique_ptr<CachedSegment> FileBackend::cached(SegmentId segment, std::uint64_t offset_bytes,
+                                                   std::uint64_t bytes) {
   SegmentFile* file = direct_io_ ? nullptr : files_->find(segment);
   if (file == nullptr) return nullptr;
   const auto fd = files_->descriptor(*file);
-  if (!fd) return nullptr;
+  if (!fd || !(in_memory_ || io::in_page_cache(*fd, offset_bytes, bytes))) return nullptr;
   return std::make_unique<CachedFile>(*file, *fd, in_memory_ ? 0 : RWF_NOWAIT);
 }
 

@@ -46,14 +46,15 @@ void Reader::load(const Key& key, const ObjectState& state, std::span<std::byte>
   const KeyRef ref = context_.scopes.key(key.scope(), key.hash());
   load->payload = std::make_unique<Verifier::Payload>(
       format::payload_seed(context_.uuid, ref, state.sequence), out);
+  const std::uint64_t at = state.location.offset_bytes + kBlockBytes;
   if (load->spans.front().iov_len == out.size()) {
-    load->cached = context_.backend.cached(state.location.segment);
+    load->cached = context_.backend.cached(state.location.segment, at, out.size());
   }
   if (!load->cached) return read(std::move(load), 0);
   Verifier::Payload& payload = *load->payload;
   const CachedSegment& cached = *load->cached;
   verifying_.emplace(&payload, std::move(load));
-  verifier_.copy(payload, cached, state.location.offset_bytes + kBlockBytes);
+  verifier_.copy(payload, cached, at);
 }
 
 void Reader::read(std::unique_ptr<Load> load, std::uint64_t from_bytes) {

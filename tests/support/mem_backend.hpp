@@ -129,7 +129,7 @@ class MemBackend final : public Backend {
     medium_->sealed.push_back(medium_->writes[segment.value]);
   }
 
-  std::unique_ptr<CachedSegment> cached(SegmentId segment) override {
+  std::unique_ptr<CachedSegment> cached(SegmentId segment, std::uint64_t, std::uint64_t) override {
     return config_.cached ? std::make_unique<Cached>(*this, segment) : nullptr;
   }
 

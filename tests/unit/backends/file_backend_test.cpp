@@ -272,11 +272,14 @@ TEST_P(FileBackendOn, WhatLiesInMemoryIsCopied) {
     EXPECT_FALSE(write(*backend, {id}, 0, id == 1 ? data : other));
     backend->seal({id}, kMiB);
   }
-  EXPECT_EQ(backend->cached({3}), nullptr) << "there is none";
+  EXPECT_EQ(backend->cached({3}, 0, 4096), nullptr) << "there is none";
+  if (!backend->capabilities().cached_writes) {
+    EXPECT_EQ(backend->cached({1}, 0, data.size()), nullptr);
+    return;
+  }
   {
-    const auto cached = backend->cached({1});
-    EXPECT_EQ(cached != nullptr, backend->capabilities().cached_writes);
-    if (cached == nullptr) return;
+    const auto cached = backend->cached({1}, 0, data.size());
+    if (cached == nullptr) GTEST_SKIP() << "Linux before 6.5 does not say what it has in memory";
     auto back = random_bytes(4096, 3);
     EXPECT_FALSE(read(*backend, {2}, 0, back));  // its descriptor would take the other's place
     EXPECT_TRUE(same(back, other));

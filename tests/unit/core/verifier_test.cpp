@@ -46,15 +46,16 @@ TEST(Verifier, WithoutHelpersTheEngineTakesPieceByPieceInTurn) {
   EXPECT_EQ(small.checksum(), checksum_of(second));
 }
 
-TEST(Verifier, OnePieceAtATimeIsLeftToTheEngine) {
+TEST(Verifier, FewPiecesAtATimeAreLeftToTheEngine) {
   auto bytes = make_bytes(kMiB, 1);
   Verifier verifier([] {}, 4);
   for (int i = 0; i < 3; ++i) {
-    Payload payload(kSeed, bytes);
-    verifier.arrived(payload, bytes.size());
-    EXPECT_TRUE(verifier.help());
-    EXPECT_EQ(verifier.take_done(), std::vector<Payload*>{&payload});
-    EXPECT_EQ(payload.checksum(), checksum_of(bytes));
+    Payload first(kSeed, bytes), second(kSeed, bytes);
+    verifier.arrived(first, bytes.size());
+    verifier.arrived(second, bytes.size());
+    EXPECT_TRUE(verifier.help() && verifier.help());
+    EXPECT_EQ(verifier.take_done(), (std::vector<Payload*>{&first, &second}));
+    EXPECT_EQ(first.checksum(), checksum_of(bytes));
   }
   EXPECT_EQ(verifier.helpers(), 0U);
 }
@@ -67,7 +68,7 @@ TEST(Verifier, HelpersTakeWhatWaitsAndWakeTheEngine) {
   Verifier verifier([&] { woken.release(); }, 2);
   for (int round = 0; round < 20; ++round) {
     std::vector<std::unique_ptr<Payload>> payloads;
-    for (std::size_t i = 0; i < 8; ++i) {
+    for (std::size_t i = 0; i < 20; ++i) {
       payloads.push_back(std::make_unique<Payload>(kSeed, bytes));
     }
     for (std::uint64_t come = 0; come < bytes.size();) {
