@@ -21,7 +21,8 @@ class IoQueue {
  public:
   using Done = std::move_only_function<void(std::error_code)>;
   using Arrived = std::move_only_function<void(std::uint64_t bytes)>;
-  // What is told of as it arrives comes in such pieces: a checksum takes 0.1 ms for each.
+  // What is told of as it arrives comes in such pieces, and is summed up in them: 0.1 ms for each,
+  // so that the engine is not kept from the device for longer.
   static constexpr std::size_t kPieceBytes = 1U << 20;
 
   explicit IoQueue(Backend& backend);

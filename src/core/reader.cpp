@@ -131,11 +131,9 @@ void Reader::has_come(std::unique_ptr<Load> load, std::error_code error) {
   }
 }
 
-std::size_t Reader::step() {
-  if (verifying_.empty() && !verifier_.waiting()) return 0;
-  (void)verifier_.help();
-  const std::vector<Verifier::Payload*> done = verifier_.take_done();
-  for (const Verifier::Payload* payload : done) {
+void Reader::step() {
+  if (!verifier_.help() && verifying_.empty()) return;
+  for (const Verifier::Payload* payload : verifier_.take_done()) {
     const auto found = verifying_.find(payload);
     std::unique_ptr<Load> load = std::move(found->second);
     verifying_.erase(found);
@@ -146,7 +144,6 @@ std::size_t Reader::step() {
       finish(*load, load->error, payload->checksum() == load->state.checksum);
     }
   }
-  return done.size();
 }
 
 // Of a small one, and of one without a checksum.

@@ -29,8 +29,8 @@ class Reader {
 
   // `out` is exactly state.location.payload_bytes long; its content is undefined on failure.
   void load(const Key& key, const ObjectState& state, std::span<std::byte> out, Done done);
-  // Takes its part in verifying what has come, and ends loads. Returns how many.
-  std::size_t step();
+  // Takes its part in verifying what has come, and ends loads.
+  void step();
   // Something is there to be verified now.
   [[nodiscard]] bool busy() const { return verifier_.waiting(); }
   [[nodiscard]] bool idle() const { return verifying_.empty(); }

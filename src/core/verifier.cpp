@@ -4,11 +4,11 @@
 #include <system_error>
 #include <utility>
 
+#include "core/io_queue.hpp"
+
 namespace fdpstore::core {
 namespace {
 
-// 0.1 ms: the engine is not kept from the device for longer.
-constexpr std::uint64_t kPieceBytes = 1U << 20;
 // Of what a device brings, the engine leaves no more waiting than this: to wake a helper for less
 // costs more than it gains (4 MiB objects from a disk: CPU 1.6 x). Of copies it takes the first.
 constexpr std::size_t kMostAlone = 8;
@@ -70,9 +70,9 @@ bool Verifier::help() {
 bool Verifier::work_on_next(std::unique_lock<std::mutex>& lock) {
   Payload& payload = *queue_.front();
   queue_.pop_front();
-  const std::uint64_t end = payload.given_up_
-                                ? payload.summed_
-                                : std::min(payload.arrived_, payload.summed_ + kPieceBytes);
+  const std::uint64_t end =
+      payload.given_up_ ? payload.summed_
+                        : std::min(payload.arrived_, payload.summed_ + IoQueue::kPieceBytes);
   lock.unlock();
   std::uint64_t at = payload.summed_;
   bool missing = false;
