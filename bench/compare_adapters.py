@@ -64,6 +64,7 @@ PROMPT_REPEATS = 9
 BARS = [
     ("store GB/s", False, 1.0, 0.95),
     ("load GB/s", False, 1.0, 0.95),
+    ("cached load GB/s", False, 1.0, None),
     ("store p99 ms", True, 1.0, None),
     ("load p99 ms", True, 1.0, None),
     ("prompt ms", True, 1.0, None),
@@ -267,6 +268,12 @@ class Entrant:
         drop_caches()
         self.note("load", self.bench.load(self.keys(LAST_GENERATION), buffers))
 
+    def load_cached(self, buffers: list[TensorMemoryObj]) -> None:
+        """Out of the page cache."""
+        if not self.contestant.direct:
+            self.bench.load(self.keys(LAST_GENERATION), buffers)
+            self.note("cached load", self.bench.load(self.keys(LAST_GENERATION), buffers))
+
     def load_prompt(self, buffers: list[TensorMemoryObj]) -> None:
         if self.size == MIB and self.count >= PROMPT_OBJECTS:
             keys = self.keys(LAST_GENERATION)[:PROMPT_OBJECTS]
@@ -303,7 +310,7 @@ def measure_round(
             count = total // size // batch * batch
             entrants.append(FioLimit(root, size, count, batch * depth))
         buffers = [memory.objects[i % len(memory.objects)] for i in range(total // size)]
-        for operation in ("store", "load", "load_prompt", "look_up", "delete"):
+        for operation in ("store", "load", "load_cached", "load_prompt", "look_up", "delete"):
             able = [e for e in entrants if hasattr(e, operation)]  # fio has no keys
             for entrant in order.sample(able, len(able)):
                 step(f"{operation} {entrant.name}")
@@ -334,9 +341,8 @@ def report(size: int, rounds: list[dict[str, dict[str, float]]], names: list[Con
     print(f"\n{label}: {SHAPES[size][0]} keys a task, {SHAPES[size][1]} tasks in flight")
     columns = ["store fresh GB/s", "store GB/s", "load GB/s", "store CPU s/GB", "load CPU s/GB"]
     columns += ["store p50 ms", "store p99 ms", "load p50 ms", "load p99 ms"]
-    columns += [
-        c for c in ("prompt ms", "lookups k/s", "deletes k/s") if c in rounds[0][names[0].name]
-    ]
+    more = ("cached load GB/s", "prompt ms", "lookups k/s", "deletes k/s")
+    columns += [c for c in more if any(c in rounds[0][name] for name in rounds[0])]
     print("  " + "".ljust(20) + "".join(c.rjust(18) for c in columns))
     for name in rounds[0]:
         cells = [median([r[name][c] for r in rounds if c in r[name]]) for c in columns]

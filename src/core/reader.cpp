@@ -15,12 +15,13 @@ struct Reader::Load {
   ObjectState state;
   std::uint64_t segment_sequence = 0;
   std::span<std::byte> out;
-  std::vector<iovec> spans;  // where it is read to
+  std::vector<iovec> spans;    // where it is read to
+  std::uint64_t at_bytes = 0;  // in the segment: what the first span gets
   Done done;
   Buffer header;  // where there is nothing to check the payload by: says whose it is
   Buffer bounce;  // the whole payload, where `out` cannot be read into
   Buffer tail;    // its last block, where only that does not fit
-  // Of a large one: may be begun with while the rest is on its way.
+  // Of a large one with a checksum, or in memory: may be begun with while the rest is on its way.
   std::unique_ptr<Verifier::Payload> payload;
   std::unique_ptr<CachedSegment> cached;  // while it is copied from there
   std::error_code error = {};
@@ -42,19 +43,38 @@ void Reader::load(const Key& key, const ObjectState& state, std::span<std::byte>
   load->out = out;
   load->done = std::move(done);
   load->spans = plan(*load);
-  if (load->header || out.size() < Verifier::kMinBytes) return read(std::move(load), 0);
-  const KeyRef ref = context_.scopes.key(key.scope(), key.hash());
-  load->payload = std::make_unique<Verifier::Payload>(
-      format::payload_seed(context_.uuid, ref, state.sequence), out);
-  const std::uint64_t at = state.location.offset_bytes + kBlockBytes;
-  if (load->spans.front().iov_len == out.size()) {
-    load->cached = context_.backend.cached(state.location.segment, at, out.size());
+  load->at_bytes = state.location.offset_bytes + (load->header ? 0 : kBlockBytes);
+  if (out.size() >= Verifier::kMinBytes) find_in_memory(*load);
+  if (out.size() < Verifier::kMinBytes || (load->header && !load->cached)) {
+    return read(std::move(load), 0);
   }
+  std::optional<std::uint64_t> seed;
+  if (!load->header) {
+    const KeyRef ref = context_.scopes.key(key.scope(), key.hash());
+    seed = format::payload_seed(context_.uuid, ref, state.sequence);
+  }
+  load->payload = std::make_unique<Verifier::Payload>(seed, out);
   if (!load->cached) return read(std::move(load), 0);
   Verifier::Payload& payload = *load->payload;
   const CachedSegment& cached = *load->cached;
+  const std::uint64_t at = load->at_bytes;
   verifying_.emplace(&payload, std::move(load));
   verifier_.copy(payload, cached, at);
+}
+
+// Where it is, a header is copied at once.
+void Reader::find_in_memory(Load& load) {
+  if (load.bounce || load.tail) return;
+  const std::span<std::byte> header = load.header.span();
+  load.cached = context_.backend.cached(load.state.location.segment, load.at_bytes,
+                                        header.size() + load.out.size());
+  if (!load.cached || header.empty()) return;
+  if (load.cached->copy(load.at_bytes, header) < header.size()) {
+    load.cached.reset();
+    return;
+  }
+  load.spans.erase(load.spans.begin());
+  load.at_bytes += header.size();
 }
 
 void Reader::read(std::unique_ptr<Load> load, std::uint64_t from_bytes) {
@@ -70,12 +90,12 @@ void Reader::read(std::unique_ptr<Load> load, std::uint64_t from_bytes) {
       verifier_.arrived(*payload, std::min<std::uint64_t>(from_bytes + bytes, direct));
     };
   }
-  const Location location = load->state.location;
-  const std::uint64_t first = location.offset_bytes + (load->header ? 0 : kBlockBytes) + from_bytes;
+  const SegmentId segment = load->state.location.segment;
+  const std::uint64_t first = load->at_bytes + from_bytes;
   auto finished = [this, load = std::move(load)](std::error_code error) mutable {
     has_come(std::move(load), error);
   };
-  context_.io.read(location.segment, first, spans, std::move(finished), std::move(arrived));
+  context_.io.read(segment, first, spans, std::move(finished), std::move(arrived));
 }
 
 std::vector<iovec> Reader::plan(Load& load) const {
@@ -137,11 +157,12 @@ void Reader::step() {
     const auto found = verifying_.find(payload);
     std::unique_ptr<Load> load = std::move(found->second);
     verifying_.erase(found);
-    if (load->cached && payload->summed_bytes() < load->out.size()) {
+    if (load->cached && payload->done_bytes() < load->out.size()) {
       load->cached.reset();
-      read(std::move(load), payload->summed_bytes());
+      read(std::move(load), payload->done_bytes());
     } else {
-      finish(*load, load->error, payload->checksum() == load->state.checksum);
+      finish(*load, load->error,
+             load->header ? is_right(*load) : payload->checksum() == load->state.checksum);
     }
   }
 }

@@ -39,6 +39,7 @@ class Reader {
  private:
   struct Load;
   [[nodiscard]] std::vector<iovec> plan(Load& load) const;
+  void find_in_memory(Load& load);
   // From that byte of the payload on, where one part of it is there.
   void read(std::unique_ptr<Load> load, std::uint64_t from_bytes);
   void has_come(std::unique_ptr<Load> load, std::error_code error);

@@ -4,6 +4,7 @@
 #include <system_error>
 #include <utility>
 
+#include "common/xxh3.hpp"
 #include "core/io_queue.hpp"
 
 namespace fdpstore::core {
@@ -12,8 +13,6 @@ namespace {
 // Of what a device brings, the engine leaves no more waiting than this: to wake a helper for less
 // costs more than it gains (4 MiB objects from a disk: CPU 1.6 x). Of copies it takes the first.
 constexpr std::size_t kMostAlone = 8;
-// What the second-level cache of a processor has room for.
-constexpr std::uint64_t kCopyBytes = 128U << 10;
 constexpr unsigned kMostHelpers = 7;
 
 }  // namespace
@@ -70,24 +69,24 @@ bool Verifier::help() {
 bool Verifier::work_on_next(std::unique_lock<std::mutex>& lock) {
   Payload& payload = *queue_.front();
   queue_.pop_front();
-  const std::uint64_t end =
-      payload.given_up_ ? payload.summed_
-                        : std::min(payload.arrived_, payload.summed_ + IoQueue::kPieceBytes);
+  const std::uint64_t end = payload.given_up_
+                                ? payload.done_
+                                : std::min(payload.arrived_, payload.done_ + IoQueue::kPieceBytes);
   lock.unlock();
-  std::uint64_t at = payload.summed_;
+  std::uint64_t at = payload.done_;
   bool missing = false;
   while (at < end && !missing) {
-    std::span<std::byte> piece = payload.bytes_.subspan(at, std::min(kCopyBytes, end - at));
+    std::span<std::byte> piece = payload.bytes_.subspan(at, std::min(kXxh3CachedBytes, end - at));
     if (payload.from_ != nullptr) {
       const std::size_t copied = payload.from_->copy(payload.from_offset_bytes_ + at, piece);
       missing = copied < piece.size();
       piece = piece.first(copied);
     }
-    payload.sum_.add(piece);
+    if (payload.sum_) payload.sum_->add(piece);
     at += piece.size();
   }
   lock.lock();
-  payload.summed_ = at;
+  payload.done_ = at;
   if (missing) payload.from_ = nullptr;
   if (payload.given_up_ || missing || at == payload.bytes_.size()) {
     payload.queued_ = false;

@@ -14,6 +14,7 @@
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <thread>
 #include <utility>
@@ -32,18 +33,22 @@ class Verifier {
   // A payload on its way.
   class Payload {
    public:
-    Payload(std::uint64_t seed, std::span<std::byte> bytes) : sum_(seed), bytes_(bytes) {}
+    // Without a seed it has no checksum, and is only copied.
+    Payload(std::optional<std::uint64_t> seed, std::span<std::byte> bytes) : bytes_(bytes) {
+      if (seed) sum_.emplace(*seed);
+    }
     // Once it is done: all, or as much as was in memory.
-    [[nodiscard]] std::uint64_t summed_bytes() const { return summed_; }
-    [[nodiscard]] std::uint64_t checksum() const { return sum_.value(); }
+    [[nodiscard]] std::uint64_t done_bytes() const { return done_; }
+    // Of those with a seed.
+    [[nodiscard]] std::uint64_t checksum() const { return sum_->value(); }
 
    private:
     friend class Verifier;
-    format::PayloadChecksum sum_;  // of whoever works on it
+    std::optional<format::PayloadChecksum> sum_;  // of whoever works on it
     std::span<std::byte> bytes_;
     const CachedSegment* from_ = nullptr;  // to be copied
     std::uint64_t from_offset_bytes_ = 0;
-    std::uint64_t summed_ = 0;
+    std::uint64_t done_ = 0;
     std::uint64_t arrived_ = 0;
     bool queued_ = false;  // or being worked on
     bool given_up_ = false;

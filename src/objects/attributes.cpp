@@ -10,8 +10,6 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "common/xxh3.hpp"
-
 namespace fdpstore::objects {
 namespace {
 
@@ -71,6 +69,10 @@ ReadAttribute decode(const AttributeRecord& record, long bytes, const ObjectName
 
 std::uint64_t payload_checksum(const ObjectName& name, std::span<const std::byte> payload) {
   return xxh3(payload, name.digest);
+}
+
+Xxh3 payload_sum(const ObjectName& name) {
+  return Xxh3(name.digest);
 }
 
 Result<ReadAttribute> read_attribute(int fd, const ObjectName& name) {

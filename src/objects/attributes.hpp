@@ -20,6 +20,7 @@
 #include <optional>
 #include <span>
 
+#include "common/xxh3.hpp"
 #include "fdpstore/result.hpp"
 #include "fdpstore/types.hpp"
 #include "objects/names.hpp"
@@ -47,6 +48,8 @@ struct ReadAttribute {
 // XXH3 seeded with the file's name: right bytes under a wrong name fail too.
 [[nodiscard]] std::uint64_t payload_checksum(const ObjectName& name,
                                              std::span<const std::byte> payload);
+// The same of bytes that come piece by piece.
+[[nodiscard]] Xxh3 payload_sum(const ObjectName& name);
 
 [[nodiscard]] Result<ReadAttribute> read_attribute(int fd, const ObjectName& name);
 // The same by name below a directory, without opening the file: a third of the cost of a lookup

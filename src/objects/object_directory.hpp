@@ -101,6 +101,8 @@ class ObjectDirectory {
   // nullopt: only opening the file can tell.
   [[nodiscard]] std::optional<FileState> look_by_name(const ObjectName& name) const;
   [[nodiscard]] Result<OpenFile> open_object(const ObjectName& name, int flags) const;
+  [[nodiscard]] Result<void> read_and_sum(int fd, const ObjectName& name, std::span<std::byte> out,
+                                          unsigned worker, std::uint64_t& checksum);
   [[nodiscard]] Result<void> read_payload(int fd, std::span<std::byte> out, unsigned worker,
                                           const std::string& name);
   [[nodiscard]] Result<void> write_payload(int fd, std::span<const std::byte> bytes,

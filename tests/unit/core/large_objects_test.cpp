@@ -141,6 +141,41 @@ TEST_F(LargeObjects, WhatIsInMemoryIsCopiedAndTheRestIsRead) {
   EXPECT_EQ(status(), KeyStatus::miss) << "what is copied is verified as well";
 }
 
+// The header, which says whose the bytes are, is all there is to check.
+TEST_F(LargeObjects, WithoutAChecksumWhatIsInMemoryIsCopiedToo) {
+  options.segment_bytes = 8U << 20;
+  options.max_object_bytes = 5U << 20;
+  options.capacity_bytes = 65U << 20;
+  options.checksum = false;
+  std::atomic<std::uint64_t> there{0};  // so much of the record, which begins the segment
+  config.cached = [&](std::uint64_t offset_bytes, std::size_t bytes) {
+    const std::uint64_t at = offset_bytes - 4096;
+    return there > at ? std::min<std::size_t>(bytes, there - at) : 0;
+  };
+  std::uint64_t read_bytes = 0;
+  config.fault = [&](const IoRequest& request) -> std::error_code {
+    if (request.op != IoOp::read) return {};
+    for (const iovec& span : request.spans) read_bytes += span.iov_len;
+    return {};
+  };
+  const auto payload = make_payload(1, (2U << 20) + 100);
+  const std::uint64_t all = 4096 + payload.size();
+  auto store = open();
+  ASSERT_EQ(put(*store, make_key(1), payload), KeyStatus::stored);
+  for (const std::uint64_t part :
+       {std::uint64_t{0}, std::uint64_t{4095}, std::uint64_t{4096}, std::uint64_t{1U << 20}, all}) {
+    there = part;
+    read_bytes = 0;
+    EXPECT_EQ(get(*store, make_key(1), payload.size()), payload) << part;
+    EXPECT_EQ(read_bytes, part < 4096 ? all : all - part) << part;
+  }
+  {
+    const std::lock_guard guard(medium->mutex);
+    for (auto& [id, bytes] : medium->segments) bytes[4096 + 20] ^= std::byte{1};
+  }
+  EXPECT_FALSE(get(*store, make_key(1), payload.size())) << "a header in memory is checked as well";
+}
+
 // As above, for many at a time: copied by helpers, read by the engine, each as much as there is.
 TEST_F(LargeObjects, ManyArePartlyInMemory) {
   options.segment_bytes = 32U << 20;

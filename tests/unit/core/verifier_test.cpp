@@ -144,7 +144,7 @@ TEST(Verifier, CopiesAsFarAsItCanThenTheRestMayArrive) {
     while (verifier.help()) {
     }
     EXPECT_EQ(verifier.take_done(), std::vector<Payload*>{&payload});
-    EXPECT_EQ(payload.summed_bytes(), there);
+    EXPECT_EQ(payload.done_bytes(), there);
     if (there < right.size()) {
       std::ranges::copy(right, out.begin());  // is read
       verifier.arrived(payload, there + 1);
@@ -155,6 +155,15 @@ TEST(Verifier, CopiesAsFarAsItCanThenTheRestMayArrive) {
     }
     EXPECT_EQ(out, right);
     EXPECT_EQ(payload.checksum(), checksum_of(right)) << there;
+    Payload unsummed(std::nullopt, out);
+    std::ranges::fill(out, std::byte{});
+    verifier.copy(unsummed, cached, kBefore);
+    while (verifier.help()) {
+    }
+    EXPECT_EQ(verifier.take_done(), std::vector<Payload*>{&unsummed});
+    EXPECT_EQ(unsummed.done_bytes(), there);
+    EXPECT_TRUE(
+        std::equal(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(there), right.begin()));
   }
 }
 

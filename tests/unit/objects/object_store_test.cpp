@@ -33,6 +33,13 @@ class ObjectStoreIo : public testing::TestWithParam<bool> {
 INSTANTIATE_TEST_SUITE_P(BufferedAndDirect, ObjectStoreIo, testing::Bool(),
                          [](const auto& test) { return test.param ? "Direct" : "Buffered"; });
 
+// It has to be read from the disk then, but on tmpfs, which is one.
+void drop_pages(const std::string& path) {
+  const io::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(::fdatasync(fd.get()), 0);
+  ASSERT_EQ(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED), 0);
+}
+
 TEST_P(ObjectStoreIo, AnySizeAndAlignmentComesBackAsTheFileOfFs) {
   auto store = open(options_);
   std::uint64_t number = 0;
@@ -52,6 +59,10 @@ TEST_P(ObjectStoreIo, AnySizeAndAlignmentComesBackAsTheFileOfFs) {
       std::memset(in.data(), 0, size);
       ASSERT_EQ(get(*store, key, in).keys.at(0), KeyStatus::hit) << size;
       EXPECT_TRUE(same(in, bytes)) << size << " at " << misalignment;
+      drop_pages(path_of(key));
+      std::memset(in.data(), 0, size);
+      ASSERT_EQ(get(*store, key, in).keys.at(0), KeyStatus::hit) << size;
+      EXPECT_TRUE(same(in, bytes)) << size << " at " << misalignment << ", not in memory";
     }
   }
   EXPECT_EQ(store->status().info.unverified_objects, 0);
