@@ -1,6 +1,7 @@
 // Context: what the parts of the engine share. Passive: it decides nothing.
 //
-// Thread:  the engine's, but for `index`, `scopes` and `counters`, which any thread may use.
+// Thread:  the engine's, but for `index`, `lookups`, `scopes` and `counters`, which any thread may
+//          use.
 #pragma once
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include "core/buffers.hpp"
 #include "core/index.hpp"
 #include "core/io_queue.hpp"
+#include "core/lookups.hpp"
 #include "core/scopes.hpp"
 #include "core/segments.hpp"
 #include "fdpstore/backend.hpp"
@@ -65,7 +67,8 @@ struct Context {
         io(store_backend),
         segments(store_backend.geometry(), store_backend.capabilities().fixed_size_segments,
                  budget_bytes),
-        index(budget_bytes / kSmallObjectBytes) {}
+        index(budget_bytes / kSmallObjectBytes),
+        lookups(budget_bytes / kSmallObjectBytes) {}
 
   [[nodiscard]] double now_s() const { return backend.clock().now_s() - start_s; }
   [[nodiscard]] std::uint32_t now_ticks() const {
@@ -105,6 +108,7 @@ struct Context {
   IoQueue io;
   Segments segments;
   Index index;
+  Lookups lookups;
   Scopes scopes;
   BlockPool blocks;
   Counters counters;

@@ -201,16 +201,11 @@ void Reclaimer::begin(Segment& victim) {
 }
 
 // Locked objects, or all where there is room; then what is worth more than space costs, the best
-// first, as far as the budget goes.
+// first, as far as the budget goes: of a prompt, what comes first in it.
 void Reclaimer::pick_survivors(Job& job) {
-  struct Candidate {
-    EntryId id;
-    double worth = 0;
-    std::uint64_t bytes = 0;
-  };
   const std::uint32_t now = context_.now_ticks();
   const double least = price();
-  std::vector<Candidate> worthy;
+  std::vector<Worth::Object> objects;
   // An object deleted and stored again may have the number of the first one.
   boost::unordered_flat_set<std::uint32_t> seen;
   for (const EntryId id : job.victim->entries) {
@@ -221,15 +216,18 @@ void Reclaimer::pick_survivors(Job& job) {
       job.survivors.push_back(id);
       continue;
     }
-    const double worth = worth_.of(*entry);
-    if (worth > least) worthy.push_back({id, worth, entry->state.location.payload_bytes});
+    objects.push_back(worth_.object(id, *entry));
   }
+  std::vector<Worth::Run> runs = worth_.runs_of(objects);
+  std::erase_if(runs, [least](const Worth::Run& run) { return run.worth <= least; });
+  std::ranges::stable_sort(runs, std::greater{}, &Worth::Run::worth);
   double credit = credit_;
-  std::ranges::stable_sort(worthy, std::greater{}, &Candidate::worth);
-  for (const Candidate& candidate : worthy) {
-    if (static_cast<double>(candidate.bytes) > credit) break;
-    credit -= static_cast<double>(candidate.bytes);
-    job.survivors.push_back(candidate.id);
+  for (const Worth::Run& run : runs) {
+    for (const Worth::Object& object : run.objects) {
+      credit -= static_cast<double>(object.bytes);
+      if (credit < 0) return;
+      job.survivors.push_back(object.id);
+    }
   }
 }
 
@@ -402,7 +400,7 @@ void Reclaimer::drop_rest() {
       job.survivors.push_back(id);  // locked since it was looked at
     } else if (removed.result == Index::Removal::removed) {
       ++context_.counters.reclaimed_objects;
-      worth_.note_gap(removed.state);
+      context_.lookups.note_gap(removed.state.last_use, removed.state.prompt.position);
       context_.drop_object(entry->key, removed.state.location.payload_bytes);
     }
   }

@@ -172,7 +172,7 @@ Result<TaskId> SegmentStore::submit_lookup(std::span<const KeyRef> keys, bool lo
   ScopeResolver scopes(context.scopes);
   std::uint64_t hits = 0;
   std::uint64_t chain = 0;
-  std::uint32_t use = 0;
+  std::uint32_t use = 0, chain_keys = 0;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const KeyRef& key = keys[i];
     if (!format::check_key(key)) continue;
@@ -180,7 +180,12 @@ Result<TaskId> SegmentStore::submit_lookup(std::span<const KeyRef> keys, bool lo
     LookupKey seen;
     seen.chain = scopes.stable_hash();
     const std::uint32_t now_used = context.use_key();
-    if (use == 0 || seen.chain != chain) use = now_used;
+    if (use == 0 || seen.chain != chain) {
+      context.lookups.note_keys(use, chain_keys);
+      use = now_used;
+      chain_keys = 0;
+    }
+    ++chain_keys;
     chain = seen.chain;
     seen.use = use;
     seen.digest = Scopes::digest(seen.chain, key.chunk_hash);
@@ -196,6 +201,7 @@ Result<TaskId> SegmentStore::submit_lookup(std::span<const KeyRef> keys, bool lo
     }
     lineage.push_back(seen);
   }
+  context.lookups.note_keys(use, chain_keys);
   engine_->lineage().on_lookup(lineage, now_s);
   context.counters.lookup_keys += keys.size();
   context.counters.lookup_hits += hits;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace fdpstore::core {
 namespace {
@@ -10,9 +11,10 @@ namespace {
 constexpr double kBehindGap = 0.15;
 // A segment with more than this share locked gains too little when it is emptied.
 constexpr double kMaxLockedShare = 0.5;
-constexpr std::size_t kMaxGaps = 1U << 18;
-// Gaps of lookups older than this many turnovers concern nothing that is still there.
-constexpr double kOldGap = 4;
+// What of the rest of a prompt, wherever it is, is lost with the object before it. Not all: it
+// counts with other segments, too, and helps again once that one has been stored anew. Measured, as
+// above: without, and with 0.4 to 1, hit ratios are 0.2 to 0.5 points lower in the mean.
+constexpr double kOfRest = 0.05;
 
 }  // namespace
 
@@ -29,28 +31,80 @@ double Worth::of(const Index::Entry& entry) const {
   facts.uses = state.hits;
   facts.age = age_of(state);
   const double rate = lineage_.reuse_rate(facts);
-  const auto gap = gaps_.find(state.last_use);
-  return gap != gaps_.end() && state.prompt.position > gap->second ? rate * kBehindGap : rate;
+  const bool behind = state.prompt.position > context_.lookups.find(state.last_use).gap;
+  return behind ? rate * kBehindGap : rate;
+}
+
+Worth::Object Worth::object(EntryId id, const Index::Entry& entry) const {
+  return {.use = entry.state.last_use,
+          .position = entry.state.prompt.position,
+          .id = id,
+          .bytes = entry.state.location.payload_bytes,
+          .worth = of(entry),
+          .age = age_of(entry.state)};
+}
+
+std::vector<Worth::Run> Worth::runs_of(std::span<Object> objects) const {
+  std::ranges::sort(objects, {},
+                    [](const Object& one) { return std::pair(one.use, one.position); });
+  std::vector<Run> runs;
+  for (std::size_t begin = 0, end = 0; begin < objects.size(); begin = end) {
+    end = begin + 1;
+    // In no lookup since the start: which of them belong together is not known.
+    while (objects[begin].use != 0 && end < objects.size() &&
+           objects[end].use == objects[begin].use) {
+      ++end;
+    }
+    add_runs(objects.subspan(begin, end - begin), runs);
+  }
+  return runs;
+}
+
+void Worth::add_runs(std::span<const Object> prompt, std::vector<Run>& runs) const {
+  const Lookups::Facts lookup = context_.lookups.find(prompt.front().use);
+  const std::size_t first = runs.size();
+  for (std::size_t i = 0; i < prompt.size(); ++i) {
+    const Object& one = prompt[i];
+    std::uint32_t end = i + 1 < prompt.size() ? prompt[i + 1].position : lookup.keys;
+    if (one.position <= lookup.gap) end = std::min(end, lookup.gap);
+    const std::uint32_t rest = end > one.position ? end - one.position - 1 : 0;
+    Run run{.objects = prompt.subspan(i, 1),
+            .bytes = one.bytes,
+            .worth = one.worth * (1 + kOfRest * rest)};
+    while (runs.size() > first && runs.back().worth < run.worth) {
+      const Run& before = runs.back();
+      const auto objects = static_cast<double>(before.objects.size());
+      const auto more = static_cast<double>(run.objects.size());
+      run.worth = (before.worth * objects + run.worth * more) / (objects + more);
+      run.bytes += before.bytes;
+      run.objects = {before.objects.data(), before.objects.size() + run.objects.size()};
+      runs.pop_back();
+    }
+    runs.push_back(run);
+  }
 }
 
 Worth::Sum Worth::sum_of(const Segment& segment) const {
   if (segment.live_objects == 0) return {};
   const std::uint32_t now = context_.now_ticks();
-  double sum = 0, ages = 0;
-  std::size_t live = 0, locked = 0;
+  std::vector<Object> objects;
+  objects.reserve(segment.live_objects);
+  std::size_t locked = 0;
   for (const EntryId id : segment.entries) {
     const auto entry = context_.index.get(id, now);
     if (!entry || entry->state.location.segment != segment.id) continue;
-    ++live;
     locked += entry->locked ? 1U : 0U;
-    const double worth =
-        std::min(of(*entry), price_) * static_cast<double>(entry->state.location.payload_bytes);
-    sum += worth;
-    ages += worth * age_of(entry->state);
+    objects.push_back(object(id, *entry));
   }
-  if (live == 0) return {};
+  if (objects.empty()) return {};
+  double sum = 0, ages = 0;
+  for (const Run& run : runs_of(objects)) {
+    const double worth = std::min(run.worth, price_) * static_cast<double>(run.bytes);
+    sum += worth;
+    ages += worth * run.objects.back().age;
+  }
   const double age = sum > 0 ? ages / sum : 0;
-  const double locked_share = static_cast<double>(locked) / static_cast<double>(live);
+  const double locked_share = static_cast<double>(locked) / static_cast<double>(objects.size());
   if (locked_share > kMaxLockedShare) return {INFINITY, age};
   const auto freed = static_cast<double>(std::max<std::uint64_t>(segment.allocated_bytes, 1));
   return {sum * (1 + 10 * locked_share) / freed, age};
@@ -72,17 +126,6 @@ double Worth::guess(const Segment& segment) const {
   const double then = Lineage::kYoungAge + segment.worth_age;
   const double passed = context_.age_of(static_cast<std::uint32_t>(segment.worth_known_at));
   return segment.worth * then / (then + passed);
-}
-
-void Worth::note_gap(const ObjectState& state) {
-  if (state.last_use == 0) return;  // not looked up since the start: by which lookup is not known
-  if (gaps_.size() >= kMaxGaps) {
-    boost::unordered::erase_if(
-        gaps_, [this](const auto& gap) { return context_.age_of(gap.first) > kOldGap; });
-    if (gaps_.size() >= kMaxGaps) gaps_.clear();
-  }
-  const auto [gap, fresh] = gaps_.try_emplace(state.last_use, state.prompt.position);
-  if (!fresh) gap->second = std::min(gap->second, state.prompt.position);
 }
 
 }  // namespace fdpstore::core

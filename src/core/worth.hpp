@@ -3,18 +3,18 @@
 // An object is worth its likely uses per time (Lineage::reuse_rate). One that lies behind a gap,
 // an object before it in its prompt that is gone, is worth less: only leading runs of chunks help,
 // so it counts again only once the gap has been stored anew. Of the keys of a lookup, later ones
-// count as used earlier: the tail of a prompt is worth less than its head. With a segment no more
-// can be lost of an object than its price: what is worth more is moved.
+// count as used earlier: the tail of a prompt is worth less than its head, which is also worth part
+// of what lies behind it elsewhere. With a segment no more can be lost of an object than its price:
+// what is worth more is moved.
 //
 // Thread:  the engine's.
-// Owns:    the gaps that reclaim made, by lookup; bounded.
 // Units:   likely uses per turnover of the store; a segment's are weighted by payload bytes.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
-
-#include <boost/unordered/unordered_flat_map.hpp>
+#include <span>
+#include <vector>
 
 #include "core/context.hpp"
 #include "fdpstore/policy.hpp"
@@ -25,7 +25,29 @@ class Worth {
  public:
   Worth(Context& context, const Lineage& lineage) : context_(context), lineage_(lineage) {}
 
+  // By itself.
   [[nodiscard]] double of(const Index::Entry& entry) const;
+
+  // One of a segment's.
+  struct Object {
+    std::uint32_t use = 0;  // the lookup that named it last
+    std::uint32_t position = 0;
+    EntryId id;
+    std::uint64_t bytes = 0;
+    double worth = 0;  // by itself
+    double age = 0;
+  };
+  [[nodiscard]] Object object(EntryId id, const Index::Entry& entry) const;
+  // Objects of one prompt that are moved together, or not at all.
+  struct Run {
+    std::span<const Object> objects;
+    std::uint64_t bytes = 0;
+    double worth = 0;  // of each, mean, with its part of what lies behind
+  };
+  // Sorts `objects`, which must stay. An object does not help without those before it: of a prompt
+  // no run is worth more than the one before it.
+  [[nodiscard]] std::vector<Run> runs_of(std::span<Object> objects) const;
+
   // Of what is worth more, this much counts with a segment.
   void set_price(double price) { price_ = price; }
   // Of the live objects of a segment, per byte that freeing it gives. INFINITY: too much of it is
@@ -37,9 +59,6 @@ class Worth {
   // at the right ones first.
   [[nodiscard]] double guess(const Segment& segment) const;
 
-  // The object is dropped while others of its lookup may stay.
-  void note_gap(const ObjectState& state);
-
  private:
   struct Sum {
     double worth = 0;
@@ -47,11 +66,11 @@ class Worth {
   };
   [[nodiscard]] double age_of(const ObjectState& state) const;
   [[nodiscard]] Sum sum_of(const Segment& segment) const;
+  void add_runs(std::span<const Object> prompt, std::vector<Run>& runs) const;
 
   Context& context_;
   const Lineage& lineage_;
   double price_ = INFINITY;
-  boost::unordered_flat_map<std::uint32_t, std::uint32_t> gaps_;  // lookup → first position missing
 };
 
 }  // namespace fdpstore::core

@@ -2,6 +2,8 @@
 #include "core/worth.hpp"
 
 #include <cmath>
+#include <tuple>
+#include <vector>
 
 #include "core_test.hpp"
 
@@ -50,11 +52,8 @@ class WorthTest : public ::testing::Test {
     return context->add_object(made, state).id;
   }
   core::Index::Entry entry(EntryId id) { return *context->index.get(id, context->now_ticks()); }
-  static ObjectState dropped(std::uint32_t last_use, std::uint32_t position) {
-    ObjectState state;
-    state.last_use = last_use;
-    state.prompt.position = position;
-    return state;
+  void note_gap(std::uint32_t use, std::uint32_t position) {
+    context->lookups.note_gap(use, position);
   }
   void lock(EntryId id) {
     const core::Index::Entry found = entry(id);
@@ -96,8 +95,9 @@ TEST_F(WorthTest, SegmentIsTheSumOfItsLiveObjectsByBytes) {
   Segment& both = segment();
   Segment& half = segment();
   const EntryId a = add(both, {.reuse_class = 50, .bytes = 200'000});
-  const EntryId b = add(both, {.reuse_class = 20, .bytes = 100'000});
+  const EntryId b = add(both, {.reuse_class = 20, .last_use = 2, .bytes = 100'000});
   add(half, {.reuse_class = 50, .bytes = 200'000});
+  context->keys_used = 10;
   const double expected = (worth.of(entry(a)) * 200'000 + worth.of(entry(b)) * 100'000) / (1 << 20);
   EXPECT_NEAR(worth.of(both), expected, 1e-9);
   EXPECT_LT(worth.of(half), worth.of(both));
@@ -126,21 +126,21 @@ TEST_F(WorthTest, ObjectsBehindAGapAreWorthLess) {
   Segment& one = segment();
   constexpr std::uint32_t kLookup = 7;
   const EntryId before = add(one, {.position = 2, .last_use = kLookup});
-  const EntryId missing = add(one, {.position = 3, .last_use = kLookup});
+  add(one, {.position = 3, .last_use = kLookup});
   const EntryId behind = add(one, {.position = 4, .last_use = kLookup});
   const EntryId elsewhere = add(one, {.position = 4, .last_use = kLookup + 1});
   context->keys_used = 10;
   const double whole = worth.of(entry(behind));
   const double whole_before = worth.of(entry(before));
-  worth.note_gap(entry(missing).state);
+  note_gap(kLookup, 3);
   EXPECT_EQ(worth.of(entry(before)), whole_before) << "it still helps";
   EXPECT_LT(worth.of(entry(behind)), whole * 0.2);
   EXPECT_GT(worth.of(entry(behind)), 0);
   EXPECT_GT(worth.of(entry(elsewhere)), whole * 0.99) << "another lookup has no gap";
   // The first gap counts: one further on changes nothing, one before it does.
-  worth.note_gap(dropped(kLookup, 9));
+  note_gap(kLookup, 9);
   EXPECT_LT(worth.of(entry(behind)), whole * 0.2);
-  worth.note_gap(dropped(kLookup, 1));
+  note_gap(kLookup, 1);
   EXPECT_LT(worth.of(entry(before)), whole_before * 0.2);
 }
 
@@ -159,7 +159,8 @@ TEST_F(WorthTest, ASegmentCountsNoMoreForAnObjectThanItsPrice) {
   Worth worth(*context, lineage_);
   Segment& one = segment();
   const EntryId poor = add(one, {.reuse_class = 10});
-  const EntryId rich = add(one, {.reuse_class = 90});
+  const EntryId rich = add(one, {.reuse_class = 90, .last_use = 2});
+  context->keys_used = 10;
   const double price = (worth.of(entry(poor)) + worth.of(entry(rich))) / 2;
   worth.set_price(price);
   EXPECT_NEAR(worth.of(one), (worth.of(entry(poor)) + price) * 100'000 / (1 << 20), 1e-9);
@@ -170,7 +171,7 @@ TEST_F(WorthTest, LaterLookupOfTheKeyEndsTheGap) {
   Worth worth(*context, lineage_);
   Segment& one = segment();
   const EntryId behind = add(one, {.position = 4, .last_use = 7});
-  worth.note_gap(dropped(7, 3));
+  note_gap(7, 3);
   context->keys_used = 20;
   const double with_gap = worth.of(entry(behind));
   const core::Index::Entry found = entry(behind);
@@ -184,24 +185,88 @@ TEST_F(WorthTest, RecoveredObjectsAreNotBehindOneAnothersGaps) {
   Segment& one = segment();
   const EntryId kept = add(one, {.position = 4, .last_use = 0});
   const double whole = worth.of(entry(kept));
-  worth.note_gap(dropped(0, 0));
+  note_gap(0, 0);
   EXPECT_EQ(worth.of(entry(kept)), whole);
 }
 
-TEST_F(WorthTest, ManyGapsForgetTheOldOnesFirst) {
-  Worth worth(*context, lineage_);
+TEST_F(WorthTest, ObjectsAreWorthPartOfWhatLiesBehindThemInThePrompt) {
+  const Worth worth(*context, lineage_);
   Segment& one = segment();
-  for (int i = 0; i < 1000; ++i) add(one, {.last_use = 400'000});
-  for (std::uint32_t use = 1; use <= 400'000; ++use) {
-    context->keys_used = use;
-    worth.note_gap(dropped(use, 0));
+  constexpr std::uint32_t kLookup = 100;
+  // Of a prompt of 50 keys: the first three, two of the middle, the last one; and a stranger.
+  std::vector<Worth::Object> objects;
+  for (const std::uint32_t position : {20U, 0U, 49U, 2U, 21U, 1U}) {
+    const EntryId id = add(one, {.position = position, .last_use = kLookup});
+    objects.push_back(worth.object(id, entry(id)));
   }
-  const EntryId recent = add(one, {.position = 9, .last_use = 399'990});
-  const EntryId head = add(one, {.position = 0, .last_use = 399'990});
-  EXPECT_LT(worth.of(entry(recent)), 0.2 * worth.of(entry(head))) << "the last ones are known …";
-  const EntryId old = add(one, {.position = 9, .last_use = 100});
-  const EntryId as_old = add(one, {.position = 0, .last_use = 91});
-  EXPECT_EQ(worth.of(entry(old)), worth.of(entry(as_old))) << "… and the first is forgotten";
+  const EntryId stranger = add(one, {.position = 20, .last_use = kLookup + 1});
+  objects.push_back(worth.object(stranger, entry(stranger)));
+  const double each = objects[0].worth;  // the lineage's, which is all but the same for all here
+  const auto runs_of = [&] {
+    std::vector<Worth::Object> copy = objects;
+    std::vector<std::tuple<std::size_t, std::uint64_t, double>> out;
+    for (const Worth::Run& run : worth.runs_of(copy)) {
+      for (const Worth::Object& object : run.objects) {
+        EXPECT_EQ(object.use, run.objects[0].use);
+        EXPECT_TRUE(&object == run.objects.data() || (&object)[-1].position < object.position);
+      }
+      out.emplace_back(run.objects.size(), run.bytes, run.worth / each);
+    }
+    return out;
+  };
+  context->keys_used = 1'000'000;  // so that places in a prompt do not tell in the ages
+  for (Worth::Object& object : objects) object.worth = each;
+  const auto expect = [&](const std::vector<std::pair<std::size_t, double>>& expected) {
+    const auto runs = runs_of();
+    ASSERT_EQ(runs.size(), expected.size());
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      EXPECT_EQ(std::get<0>(runs[i]), expected[i].first) << i;
+      EXPECT_EQ(std::get<1>(runs[i]), expected[i].first * 100'000) << i;
+      EXPECT_NEAR(std::get<2>(runs[i]), expected[i].second, 1e-9) << i;
+    }
+  };
+  // How long the prompt is is not known; 17 and 27 keys lie between them. The middle gains more
+  // than the first three, and does not help without them.
+  constexpr double kFirst = 2 + (1 + 0.05 * 17), kMiddle = 1 + (1 + 0.05 * 27);
+  expect({{5, (kFirst + kMiddle) / 5}, {1, 1}, {1, 1}});
+  context->lookups.note_keys(kLookup, 90);  // 40 lie behind the last
+  expect({{6, (kFirst + kMiddle + 3) / 6}, {1, 1}});
+  context->lookups.note_keys(kLookup + 1, 20);  // shorter than was known: nothing
+  expect({{6, (kFirst + kMiddle + 3) / 6}, {1, 1}});
+  // What lies behind a gap is not lost with what lies before it.
+  note_gap(kLookup, 10);
+  for (Worth::Object& object : objects) {
+    object.worth = object.use == kLookup && object.position > 10 ? each * 0.15 : each;
+  }
+  expect({{3, (2 + (1 + 0.05 * 7)) / 3}, {3, 0.15 * (kMiddle + 3) / 3}, {1, 1}});
+}
+
+// After a start nobody knows which of them were looked up together.
+TEST_F(WorthTest, RecoveredObjectsAreRunsOfTheirOwn) {
+  const Worth worth(*context, lineage_);
+  Segment& one = segment();
+  std::vector<Worth::Object> objects;
+  for (const std::uint32_t position : {0U, 1U, 30U}) {
+    const EntryId id = add(one, {.position = position, .last_use = 0});
+    objects.push_back(worth.object(id, entry(id)));
+  }
+  const auto runs = worth.runs_of(objects);
+  ASSERT_EQ(runs.size(), 3U);
+  for (const Worth::Run& run : runs) EXPECT_EQ(run.worth, run.objects[0].worth);
+}
+
+TEST_F(WorthTest, ASegmentWithTheHeadOfALongPromptIsWorthMoreThanOneWithItsTail) {
+  const Worth worth(*context, lineage_);
+  Segment& head = segment();
+  Segment& tail = segment();
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    add(head, {.position = i, .last_use = 1000});
+    add(tail, {.position = 96 + i, .last_use = 1000 + 96});  // as young as the head
+  }
+  context->keys_used = 2000;
+  EXPECT_NEAR(worth.of(head), worth.of(tail), 1e-9);
+  context->lookups.note_keys(1000, 100);
+  EXPECT_NEAR(worth.of(head) / worth.of(tail), (4 + 0.05 * 96) / 4, 0.01);
 }
 
 TEST_F(WorthTest, GuessGrowsOldAsTheObjectsDo) {
