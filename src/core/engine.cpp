@@ -153,7 +153,9 @@ void Engine::take_requests(bool& stopping) {
 
 std::chrono::microseconds Engine::poll_timeout() {
   const std::lock_guard guard(mutex_);
-  if (!requests_.empty() || reader_->busy()) return std::chrono::microseconds(0);
+  if (!requests_.empty() || reader_->busy() || reclaimer_->searching()) {
+    return std::chrono::microseconds(0);
+  }
   sleeping_ = true;
   return std::chrono::milliseconds(puts_blocked_ ? 10 : 250);
 }

@@ -15,6 +15,8 @@ namespace {
 // most. Looking at one reads every entry.
 constexpr std::size_t kLeastLooks = 32;
 constexpr std::size_t kObjectsLookedAt = 4096;
+// In one step: 1 to 2 ms, so that loads do not wait for all of a search.
+constexpr std::size_t kObjectsAtOnce = 4096;
 constexpr std::size_t kMostLooks = 1024;
 constexpr std::size_t kRandomLooks = 8;
 // After a start nothing is known of any segment: the oldest are looked at first.
@@ -43,6 +45,19 @@ struct Reclaimer::Job {
   bool blocked = false;   // locked objects have nowhere to go for now
 };
 
+// The search for a victim, over several steps. Among those that are likely to be worth least, and a
+// few others, so that one that came to be worth less than it seems, by gaps that other victims
+// left, comes up in time.
+struct Reclaimer::Search {
+  std::vector<Segment*> unknown;                   // to be looked at before there is an order
+  std::vector<std::pair<double, Segment*>> known;  // by what they are likely to be worth
+  std::size_t most = 0;                            // of the known: those that are in order
+  std::size_t next = 0, objects = 0;
+  std::size_t random_looks = 0;
+  Segment* best = nullptr;
+  double least = INFINITY;
+};
+
 Reclaimer::Reclaimer(Context& context, Writer& writer, Reader& reader, MetaLog& meta,
                      Policy& policy, const Lineage& lineage)
     : context_(context),
@@ -55,6 +70,10 @@ Reclaimer::~Reclaimer() = default;
 
 bool Reclaimer::idle() const {
   return moving_ == 0 && freeing_ == 0 && (job_ == nullptr || (stopping_ && job_->blocked));
+}
+
+bool Reclaimer::searching() const {
+  return search_ != nullptr && job_ == nullptr && !stopping_;
 }
 
 bool Reclaimer::blocked() const {
@@ -121,76 +140,116 @@ Segment* Reclaimer::next_victim(bool stores_wait) {
       return segment;
     }
   }
-  if (!wanted(stores_wait)) return nullptr;
+  if (!wanted(stores_wait)) {
+    search_.reset();
+    return nullptr;
+  }
   Segment* victim = choose();
+  if (search_ != nullptr) return nullptr;
   // Where prompts are open long, they can hold all there is.
   if (victim == nullptr && writer_.seal_oldest_prompt()) return nullptr;
   stuck_ = victim == nullptr && freeing_ == 0 && queue_.empty();
   return victim;
 }
 
+// nullptr: there is none, or the search goes on.
 Segment* Reclaimer::choose() {
-  std::vector<Segment*> candidates;
-  Segment* most_dead = nullptr;
-  context_.segments.for_each([&](Segment& segment) {
-    if (segment.state != SegmentState::sealed || segment.use.metadata) return;
-    candidates.push_back(&segment);
-    if (most_dead == nullptr || segment.dead_bytes > most_dead->dead_bytes) most_dead = &segment;
-  });
-  if (meta_.pressed() && most_dead != nullptr && most_dead->dead_bytes != 0) return most_dead;
-  Segment* best = least_worth(candidates);
-  if (best != nullptr && best->use.prompt.value != 0) {
-    // A prompt dies as a whole.
-    for (Segment* segment : candidates) {
-      if (segment != best && segment->use.prompt == best->use.prompt) {
-        queue_.push_back(segment->id);
-      }
-    }
+  if (search_ == nullptr) {
+    std::vector<Segment*> candidates;
+    Segment* most_dead = nullptr;
+    context_.segments.for_each([&](Segment& segment) {
+      if (segment.state != SegmentState::sealed || segment.use.metadata) return;
+      candidates.push_back(&segment);
+      if (most_dead == nullptr || segment.dead_bytes > most_dead->dead_bytes) most_dead = &segment;
+    });
+    if (meta_.pressed() && most_dead != nullptr && most_dead->dead_bytes != 0) return most_dead;
+    begin_search(candidates);
   }
+  if (!go_on_searching()) return nullptr;
+  Segment* best = search_->best;
+  if (best != nullptr) {
+    level_ += (search_->least - level_) / (level_ == 0 ? 1 : kLevelVictims);
+    if (best->use.prompt.value != 0) queue_prompt(*best);
+  }
+  search_.reset();
   return best;
 }
 
-// Those that are likely to be worth least are looked at, and a few others, so that one that came to
-// be worth less than it seems, by gaps that other victims left, comes up in time.
-Segment* Reclaimer::least_worth(const std::vector<Segment*>& candidates) {
-  std::vector<std::pair<double, Segment*>> known;  // by what they are likely to be worth
-  known.reserve(candidates.size());
-  std::size_t first_looks = 0;
-  for (Segment* segment : candidates) {
-    if (segment->worth_known_at == 0 && first_looks < kFirstLooks) {
-      ++first_looks;
-      (void)worth_.look_at(*segment);
+// A prompt dies as a whole.
+void Reclaimer::queue_prompt(const Segment& first) {
+  context_.segments.for_each([&](Segment& segment) {
+    if (&segment != &first && segment.state == SegmentState::sealed && !segment.use.metadata &&
+        segment.use.prompt == first.use.prompt) {
+      queue_.push_back(segment.id);
     }
-    if (segment->worth_known_at != 0) known.emplace_back(worth_.guess(*segment), segment);
+  });
+}
+
+void Reclaimer::begin_search(const std::vector<Segment*>& candidates) {
+  search_ = std::make_unique<Search>();
+  search_->known.reserve(candidates.size());
+  for (Segment* segment : candidates) {
+    if (segment->worth_known_at != 0) {
+      search_->known.emplace_back(0, segment);
+    } else if (search_->unknown.size() < kFirstLooks) {
+      search_->unknown.push_back(segment);
+    }
   }
-  const auto order = [](const auto& a, const auto& b) {
-    return std::pair(a.first, a.second->sequence) < std::pair(b.first, b.second->sequence);
+}
+
+// True: it is over. Between two steps segments are sealed, but none is emptied or freed: begin()
+// ends the search.
+bool Reclaimer::go_on_searching() {
+  Search& search = *search_;
+  std::size_t objects = 0;
+  const auto enough = [&objects](const Segment& segment) {
+    objects += segment.entries.size();
+    return objects >= kObjectsAtOnce;
   };
-  worth_.set_price(price());
-  const std::size_t most = std::min(known.size(), kMostLooks);
-  std::partial_sort(known.begin(), known.begin() + static_cast<std::ptrdiff_t>(most), known.end(),
-                    order);
-  Segment* best = nullptr;
-  double least = INFINITY;
+  while (!search.unknown.empty()) {
+    Segment& segment = *search.unknown.back();
+    search.unknown.pop_back();
+    (void)worth_.look_at(segment);
+    search.known.emplace_back(0, &segment);
+    if (enough(segment)) return false;
+  }
+  if (search.next == 0) put_in_order(search);
   const auto look_at = [&](Segment& segment) {
     const double worth = worth_.look_at(segment);
-    if (worth >= least) return;
-    best = &segment;
-    least = worth;
+    if (worth >= search.least) return;
+    search.best = &segment;
+    search.least = worth;
   };
-  std::size_t next = 0, objects = 0;
-  for (; next < most && (next < kLeastLooks || objects < kObjectsLookedAt); ++next) {
-    objects += known[next].second->entries.size();
-    look_at(*known[next].second);
+  while (search.next < search.most &&
+         (search.next < kLeastLooks || search.objects < kObjectsLookedAt)) {
+    Segment& segment = *search.known[search.next++].second;
+    search.objects += segment.entries.size();
+    look_at(segment);
+    if (enough(segment)) return false;
   }
-  for (std::size_t i = 0; i < kRandomLooks && next < known.size(); ++i) {
-    look_at(*known[next + random_() % (known.size() - next)].second);
+  while (search.random_looks < kRandomLooks && search.next < search.known.size()) {
+    ++search.random_looks;
+    const std::size_t others = search.known.size() - search.next;
+    Segment& segment = *search.known[search.next + random_() % others].second;
+    look_at(segment);
+    if (enough(segment)) return false;
   }
-  if (best != nullptr) level_ += (least - level_) / (level_ == 0 ? 1 : kLevelVictims);
-  return best;
+  return true;
+}
+
+void Reclaimer::put_in_order(Search& search) {
+  worth_.set_price(price());
+  for (auto& [guess, segment] : search.known) guess = worth_.guess(*segment);
+  search.most = std::min(search.known.size(), kMostLooks);
+  std::partial_sort(
+      search.known.begin(), search.known.begin() + static_cast<std::ptrdiff_t>(search.most),
+      search.known.end(), [](const auto& a, const auto& b) {
+        return std::pair(a.first, a.second->sequence) < std::pair(b.first, b.second->sequence);
+      });
 }
 
 void Reclaimer::begin(Segment& victim) {
+  search_.reset();
   victim.state = SegmentState::reclaiming;
   victim.worth_known_at = 0;
   job_ = std::make_unique<Job>();

@@ -5,7 +5,7 @@
 // freed.
 //
 // Thread:  the engine's.
-// Owns:    the job under way. Borrows Context, Writer, Reader, MetaLog, Policy.
+// Owns:    the search and the job under way. Borrows Context, Writer, Reader, MetaLog, Policy.
 // Errors:  an object that cannot be moved is dropped, unless it is locked: then its segment waits.
 #pragma once
 
@@ -36,6 +36,8 @@ class Reclaimer {
   void step(bool stores_wait);
   // Nothing under way; after stop() a job that waits for locks to end does not count.
   [[nodiscard]] bool idle() const;
+  // A victim is being searched for: step() goes on with it.
+  [[nodiscard]] bool searching() const;
   // Objects have to be moved, and cannot be for now.
   [[nodiscard]] bool blocked() const;
   // Objects are being moved: what free space they have taken from the reserve is theirs.
@@ -47,12 +49,16 @@ class Reclaimer {
 
  private:
   struct Job;
+  struct Search;
 
   [[nodiscard]] bool wanted(bool stores_wait) const;
   void queue_emptied();
   [[nodiscard]] Segment* next_victim(bool stores_wait);
   [[nodiscard]] Segment* choose();
-  [[nodiscard]] Segment* least_worth(const std::vector<Segment*>& candidates);
+  void begin_search(const std::vector<Segment*>& candidates);
+  [[nodiscard]] bool go_on_searching();
+  void put_in_order(Search& search);
+  void queue_prompt(const Segment& first);
   void begin(Segment& victim);
   void pick_survivors(Job& job);
   [[nodiscard]] double earn_credit();
@@ -73,6 +79,7 @@ class Reclaimer {
   Worth worth_;
   std::minstd_rand random_;
   std::unique_ptr<Job> job_;
+  std::unique_ptr<Search> search_;
   std::deque<SegmentId> queue_;  // to be emptied next: without live objects, or of a dying prompt
   std::uint64_t moving_ = 0;     // survivors in flight
   std::uint64_t freeing_ = 0;

@@ -62,6 +62,7 @@ class MemBackend final : public Backend {
     // Asked for every request before it is carried out; an error fails it without effect.
     std::function<std::error_code(const IoRequest&)> fault;
     std::function<std::error_code()> allocate_fault;
+    std::function<void()> reaping;  // called by reap(): the engine has come round
     // Asked after it was carried out: the error is reported though the bytes are there.
     std::function<std::error_code(const IoRequest&)> late_fault;
     // Requests for which this is true stay in the queue.
@@ -138,6 +139,7 @@ class MemBackend final : public Backend {
     for (const IoRequest& request : requests) queue_.push_back(request);
   }
   std::size_t reap(std::span<IoCompletion> out, std::chrono::microseconds timeout) override {
+    if (config_.reaping) config_.reaping();
     std::unique_lock lock(mutex_);
     if (queue_.empty()) {
       changed_.wait_for(lock, timeout, [&] { return woken_ || !queue_.empty(); });

@@ -37,8 +37,10 @@ class ClassLineage final : public Lineage {
     return it == known_.end() ? PromptFacts{} : it->second;
   }
   double reuse_chance(std::uint16_t reuse_class, std::uint32_t) const override {
+    ++asked;
     return reuse_class / 100.0;
   }
+  mutable std::atomic<std::uint64_t> asked{0};
   std::uint16_t current_class = 50;  // per cent
   std::uint32_t first_position = 0;
 
@@ -201,6 +203,30 @@ TEST_F(ReclaimChoice, LikelierObjectsOutliveNewerOnes) {
   EXPECT_EQ(look_up(0, 4 * kPerSegment), 4 * kPerSegment);
   const std::vector<std::uint64_t> dropped = take_dropped();
   EXPECT_GT(dropped.size(), 30 * kPerSegment);
+}
+
+// A search for a victim looks at many thousands of objects: loads do not wait for all of them.
+TEST_F(ReclaimChoice, SearchIsMadeInSmallSteps) {
+  constexpr std::size_t kSmall = 4096;
+  constexpr std::uint64_t kInSegment = (1U << 20) / (kSmall + 4096);
+  constexpr std::uint64_t kMostAtOnce = 4096 + 3 * kInSegment;  // and stores, and survivors
+  options.capacity_bytes = 97U << 20;
+  std::uint64_t before = 0, most = 0;
+  config.reaping = [&] {
+    const std::uint64_t now = classes == nullptr ? 0 : classes->asked.load();
+    most = std::max(most, now - before);
+    before = now;
+  };
+  start();
+  const auto payload = make_payload(1, kSmall);
+  for (std::uint64_t n = 0; n < 110 * kInSegment; ++n) {
+    ASSERT_EQ(put(*store, make_key(n), payload), KeyStatus::stored) << n;
+  }
+  const StoreInfo info = store->status().info;
+  store.reset();  // which looks at `most`
+  EXPECT_GT(info.reclaimed_objects, 10 * kInSegment);
+  EXPECT_GT(most, 1000U) << "the search is seen";
+  EXPECT_LE(most, kMostAtOnce);
 }
 
 class Gaps : public ReclaimChoice {
