@@ -45,19 +45,22 @@ class DroppedList {
   void add(ObjectKey key, std::uint64_t bytes) {
     const std::lock_guard guard(mutex_);
     list_.push_back({std::move(key), bytes});
+    grown_ = true;
+  }
+  // Since this was asked last.
+  bool has_grown() {
+    const std::lock_guard guard(mutex_);
+    return std::exchange(grown_, false);
   }
   std::vector<DroppedKey> take() {
     const std::lock_guard guard(mutex_);
     return std::exchange(list_, {});
   }
-  [[nodiscard]] bool empty() const {
-    const std::lock_guard guard(mutex_);
-    return list_.empty();
-  }
 
  private:
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::vector<DroppedKey> list_;
+  bool grown_ = false;
 };
 
 struct Context {

@@ -153,7 +153,7 @@ void Engine::take_requests(bool& stopping) {
 
 std::chrono::microseconds Engine::poll_timeout() {
   const std::lock_guard guard(mutex_);
-  if (!requests_.empty() || reader_->busy() || reclaimer_->searching()) {
+  if (!requests_.empty() || reader_->busy() || reclaimer_->busy()) {
     return std::chrono::microseconds(0);
   }
   sleeping_ = true;
@@ -412,7 +412,7 @@ void Engine::handle_erase(EraseWork& work) {
 // ---------------------------------------------------------------------------------- housekeeping
 
 void Engine::housekeeping() {
-  if (!context_->dropped.empty()) completions_.signal(TaskKind::put);
+  if (context_->dropped.has_grown()) completions_.signal(TaskKind::put);
   if (options_.read_only) return;
   if (policy_->state_version() != saved_policy_version_) {
     saved_policy_version_ = policy_->state_version();

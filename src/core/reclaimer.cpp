@@ -3,24 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include <boost/unordered/unordered_flat_set.hpp>
-
 #include "core/placing.hpp"
 
 namespace fdpstore::core {
 namespace {
 
-// So many segments are looked at for each that is freed: at least, more where they hold few objects
-// (choosing among those that seemed worst some time ago cost 1 to 2 points of hit ratio), and at
-// most. Looking at one reads every entry.
-constexpr std::size_t kLeastLooks = 32;
-constexpr std::size_t kObjectsLookedAt = 4096;
-// In one step: 1 to 2 ms, so that loads do not wait for all of a search.
-constexpr std::size_t kObjectsAtOnce = 4096;
-constexpr std::size_t kMostLooks = 1024;
-constexpr std::size_t kRandomLooks = 8;
-// After a start nothing is known of any segment: the oldest are looked at first.
-constexpr std::size_t kFirstLooks = 256;
+// In one step, so that loads do not wait longer than about a millisecond.
+constexpr std::size_t kObjectsAtOnce = 1024;
 constexpr std::uint64_t kMaxMovesInFlight = 4;
 constexpr std::uint32_t kMaxFailedMoves = 16;  // of one segment
 constexpr std::uint64_t kAheadSegments = 256;
@@ -36,26 +25,18 @@ constexpr double kLeastCredit = 0.05;
 }  // namespace
 
 struct Reclaimer::Job {
-  Segment* victim = nullptr;
+  Job(const Worth& worth, Segment& segment)
+      : victim(&segment), look(std::in_place, worth, segment) {}
+
+  Segment* victim;
+  std::optional<Worth::Look> look;  // until the survivors have been picked
   std::deque<EntryId> survivors;
+  std::size_t next_to_drop = 0;  // of the victim's entries
   std::uint32_t failed_moves = 0;
   bool keeps_all = false;  // freed for another reason than want of room
   bool began_dropping = false;
   bool given_up = false;  // the victim is sealed again, nothing was lost
   bool blocked = false;   // locked objects have nowhere to go for now
-};
-
-// The search for a victim, over several steps. Among those that are likely to be worth least, and a
-// few others, so that one that came to be worth less than it seems, by gaps that other victims
-// left, comes up in time.
-struct Reclaimer::Search {
-  std::vector<Segment*> unknown;                   // to be looked at before there is an order
-  std::vector<std::pair<double, Segment*>> known;  // by what they are likely to be worth
-  std::size_t most = 0;                            // of the known: those that are in order
-  std::size_t next = 0, objects = 0;
-  std::size_t random_looks = 0;
-  Segment* best = nullptr;
-  double least = INFINITY;
 };
 
 Reclaimer::Reclaimer(Context& context, Writer& writer, Reader& reader, MetaLog& meta,
@@ -72,8 +53,11 @@ bool Reclaimer::idle() const {
   return moving_ == 0 && freeing_ == 0 && (job_ == nullptr || (stopping_ && job_->blocked));
 }
 
-bool Reclaimer::searching() const {
-  return search_ != nullptr && job_ == nullptr && !stopping_;
+bool Reclaimer::busy() const {
+  if (job_ != nullptr) {
+    return moving_ == 0 && (job_->look || (job_->next_to_drop != 0 && job_->survivors.empty()));
+  }
+  return search_ != nullptr && !stopping_;
 }
 
 bool Reclaimer::blocked() const {
@@ -118,10 +102,7 @@ void Reclaimer::step(bool stores_wait) {
     return;
   }
   if (stopping_) return;
-  Segment* victim = next_victim(stores_wait);
-  if (victim == nullptr) return;
-  begin(*victim);
-  work();
+  if (Segment* victim = next_victim(stores_wait); victim != nullptr) begin(*victim);
 }
 
 Segment* Reclaimer::next_victim(bool stores_wait) {
@@ -163,12 +144,13 @@ Segment* Reclaimer::choose() {
       if (most_dead == nullptr || segment.dead_bytes > most_dead->dead_bytes) most_dead = &segment;
     });
     if (meta_.pressed() && most_dead != nullptr && most_dead->dead_bytes != 0) return most_dead;
-    begin_search(candidates);
+    worth_.set_price(price());
+    search_ = std::make_unique<VictimSearch>(worth_, candidates, random_);
   }
-  if (!go_on_searching()) return nullptr;
-  Segment* best = search_->best;
+  if (!search_->go_on(kObjectsAtOnce)) return nullptr;
+  Segment* best = search_->best();
   if (best != nullptr) {
-    level_ += (search_->least - level_) / (level_ == 0 ? 1 : kLevelVictims);
+    level_ += (search_->worth_of_best() - level_) / (level_ == 0 ? 1 : kLevelVictims);
     if (best->use.prompt.value != 0) queue_prompt(*best);
   }
   search_.reset();
@@ -185,98 +167,25 @@ void Reclaimer::queue_prompt(const Segment& first) {
   });
 }
 
-void Reclaimer::begin_search(const std::vector<Segment*>& candidates) {
-  search_ = std::make_unique<Search>();
-  search_->known.reserve(candidates.size());
-  for (Segment* segment : candidates) {
-    if (segment->worth_known_at != 0) {
-      search_->known.emplace_back(0, segment);
-    } else if (search_->unknown.size() < kFirstLooks) {
-      search_->unknown.push_back(segment);
-    }
-  }
-}
-
-// True: it is over. Between two steps segments are sealed, but none is emptied or freed: begin()
-// ends the search.
-bool Reclaimer::go_on_searching() {
-  Search& search = *search_;
-  std::size_t objects = 0;
-  const auto enough = [&objects](const Segment& segment) {
-    objects += segment.entries.size();
-    return objects >= kObjectsAtOnce;
-  };
-  while (!search.unknown.empty()) {
-    Segment& segment = *search.unknown.back();
-    search.unknown.pop_back();
-    (void)worth_.look_at(segment);
-    search.known.emplace_back(0, &segment);
-    if (enough(segment)) return false;
-  }
-  if (search.next == 0) put_in_order(search);
-  const auto look_at = [&](Segment& segment) {
-    const double worth = worth_.look_at(segment);
-    if (worth >= search.least) return;
-    search.best = &segment;
-    search.least = worth;
-  };
-  while (search.next < search.most &&
-         (search.next < kLeastLooks || search.objects < kObjectsLookedAt)) {
-    Segment& segment = *search.known[search.next++].second;
-    search.objects += segment.entries.size();
-    look_at(segment);
-    if (enough(segment)) return false;
-  }
-  while (search.random_looks < kRandomLooks && search.next < search.known.size()) {
-    ++search.random_looks;
-    const std::size_t others = search.known.size() - search.next;
-    Segment& segment = *search.known[search.next + random_() % others].second;
-    look_at(segment);
-    if (enough(segment)) return false;
-  }
-  return true;
-}
-
-void Reclaimer::put_in_order(Search& search) {
-  worth_.set_price(price());
-  for (auto& [guess, segment] : search.known) guess = worth_.guess(*segment);
-  search.most = std::min(search.known.size(), kMostLooks);
-  std::partial_sort(
-      search.known.begin(), search.known.begin() + static_cast<std::ptrdiff_t>(search.most),
-      search.known.end(), [](const auto& a, const auto& b) {
-        return std::pair(a.first, a.second->sequence) < std::pair(b.first, b.second->sequence);
-      });
-}
-
 void Reclaimer::begin(Segment& victim) {
   search_.reset();
   victim.state = SegmentState::reclaiming;
   victim.worth_known_at = 0;
-  job_ = std::make_unique<Job>();
-  job_->victim = &victim;
+  job_ = std::make_unique<Job>(worth_, victim);
   job_->keeps_all =
       victim.rewrite || (meta_.pressed() && context_.segments.available_segments() > kFewFree);
-  pick_survivors(*job_);
 }
 
 // Locked objects, or all where there is room; then what is worth more than space costs, the best
 // first, as far as the budget goes: of a prompt, what comes first in it.
 void Reclaimer::pick_survivors(Job& job) {
-  const std::uint32_t now = context_.now_ticks();
   const double least = price();
-  std::vector<Worth::Object> objects;
-  // An object deleted and stored again may have the number of the first one.
-  boost::unordered_flat_set<std::uint32_t> seen;
-  for (const EntryId id : job.victim->entries) {
-    const auto entry = context_.index.get(id, now);
-    if (!entry || entry->state.location.segment != job.victim->id) continue;
-    if (!seen.insert(id.value).second) continue;
-    if (entry->locked || job.keeps_all) {
-      job.survivors.push_back(id);
-      continue;
-    }
-    objects.push_back(worth_.object(id, *entry));
-  }
+  std::vector<Worth::Object>& objects = job.look->objects();
+  std::erase_if(objects, [&job](const Worth::Object& object) {
+    const bool must_stay = object.locked || job.keeps_all;
+    if (must_stay) job.survivors.push_back(object.id);
+    return must_stay;
+  });
   std::vector<Worth::Run> runs = worth_.runs_of(objects);
   std::erase_if(runs, [least](const Worth::Run& run) { return run.worth <= least; });
   std::ranges::stable_sort(runs, std::greater{}, &Worth::Run::worth);
@@ -317,6 +226,12 @@ double Reclaimer::earn_credit() {
 void Reclaimer::work() {
   Job& job = *job_;
   job.blocked = false;
+  if (job.look) {
+    std::size_t left = kObjectsAtOnce;
+    if (!job.look->go_on(left)) return;
+    pick_survivors(job);
+    job.look.reset();
+  }
   while (!job.survivors.empty() && moving_ < kMaxMovesInFlight && !job.blocked) move_next();
   if (!job.survivors.empty() || moving_ != 0) return;
   if (job.given_up && job.victim->live_objects != 0) {
@@ -326,7 +241,7 @@ void Reclaimer::work() {
     job_.reset();
     return;
   }
-  drop_rest();
+  if (!drop_rest()) return;
   // Where they cannot be moved (a device that is gone), a store can be closed none the less.
   job.blocked = !job.survivors.empty();
   if (!job.survivors.empty() || job.victim->live_objects != 0 || job.victim->readers != 0) return;
@@ -447,11 +362,16 @@ void Reclaimer::moved(EntryId id, const Index::Entry& entry, Result<Placed> plac
   meta_.write_tombstones([](std::error_code) {});
 }
 
-void Reclaimer::drop_rest() {
+// False: it goes on with the next step.
+bool Reclaimer::drop_rest() {
   Job& job = *job_;
   job.began_dropping = true;
+  const std::vector<EntryId>& entries = job.victim->entries;
   const std::uint32_t now = context_.now_ticks();
-  for (const EntryId id : job.victim->entries) {
+  for (std::size_t left = kObjectsAtOnce;
+       job.victim->live_objects != 0 && job.next_to_drop < entries.size(); --left) {
+    if (left == 0) return false;
+    const EntryId id = entries[job.next_to_drop++];
     const auto entry = context_.index.get(id, now);
     if (!entry || entry->state.location.segment != job.victim->id) continue;
     const auto removed = context_.remove_object(entry->key, false);
@@ -463,6 +383,8 @@ void Reclaimer::drop_rest() {
       context_.drop_object(entry->key, removed.state.location.payload_bytes);
     }
   }
+  job.next_to_drop = 0;
+  return true;
 }
 
 void Reclaimer::record_freed() {

@@ -19,6 +19,7 @@
 #include "core/context.hpp"
 #include "core/meta_log.hpp"
 #include "core/reader.hpp"
+#include "core/victim_search.hpp"
 #include "core/worth.hpp"
 #include "core/writer.hpp"
 
@@ -36,8 +37,8 @@ class Reclaimer {
   void step(bool stores_wait);
   // Nothing under way; after stop() a job that waits for locks to end does not count.
   [[nodiscard]] bool idle() const;
-  // A victim is being searched for: step() goes on with it.
-  [[nodiscard]] bool searching() const;
+  // step() has more to do, and waits for nothing.
+  [[nodiscard]] bool busy() const;
   // Objects have to be moved, and cannot be for now.
   [[nodiscard]] bool blocked() const;
   // Objects are being moved: what free space they have taken from the reserve is theirs.
@@ -49,15 +50,11 @@ class Reclaimer {
 
  private:
   struct Job;
-  struct Search;
 
   [[nodiscard]] bool wanted(bool stores_wait) const;
   void queue_emptied();
   [[nodiscard]] Segment* next_victim(bool stores_wait);
   [[nodiscard]] Segment* choose();
-  void begin_search(const std::vector<Segment*>& candidates);
-  [[nodiscard]] bool go_on_searching();
-  void put_in_order(Search& search);
   void queue_prompt(const Segment& first);
   void begin(Segment& victim);
   void pick_survivors(Job& job);
@@ -68,7 +65,7 @@ class Reclaimer {
   void move_failed(EntryId id);
   void not_loaded(EntryId id, const Key& key, const Location& from, std::error_code error);
   void moved(EntryId id, const Index::Entry& entry, Result<Placed> placed);
-  void drop_rest();
+  [[nodiscard]] bool drop_rest();
   void record_freed();
 
   Context& context_;
@@ -79,7 +76,7 @@ class Reclaimer {
   Worth worth_;
   std::minstd_rand random_;
   std::unique_ptr<Job> job_;
-  std::unique_ptr<Search> search_;
+  std::unique_ptr<VictimSearch> search_;
   std::deque<SegmentId> queue_;  // to be emptied next: without live objects, or of a dying prompt
   std::uint64_t moving_ = 0;     // survivors in flight
   std::uint64_t freeing_ = 0;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
+#include <tuple>
 
 namespace fdpstore::core {
 namespace {
@@ -41,12 +41,11 @@ Worth::Object Worth::object(EntryId id, const Index::Entry& entry) const {
           .id = id,
           .bytes = entry.state.location.payload_bytes,
           .worth = of(entry),
-          .age = age_of(entry.state)};
+          .age = age_of(entry.state),
+          .locked = entry.locked};
 }
 
-std::vector<Worth::Run> Worth::runs_of(std::span<Object> objects) const {
-  std::ranges::sort(objects, {},
-                    [](const Object& one) { return std::pair(one.use, one.position); });
+std::vector<Worth::Run> Worth::runs_of(std::span<const Object> objects) const {
   std::vector<Run> runs;
   for (std::size_t begin = 0, end = 0; begin < objects.size(); begin = end) {
     end = begin + 1;
@@ -84,18 +83,34 @@ void Worth::add_runs(std::span<const Object> prompt, std::vector<Run>& runs) con
   }
 }
 
-Worth::Sum Worth::sum_of(const Segment& segment) const {
-  if (segment.live_objects == 0) return {};
-  const std::uint32_t now = context_.now_ticks();
-  std::vector<Object> objects;
-  objects.reserve(segment.live_objects);
-  std::size_t locked = 0;
-  for (const EntryId id : segment.entries) {
-    const auto entry = context_.index.get(id, now);
-    if (!entry || entry->state.location.segment != segment.id) continue;
-    locked += entry->locked ? 1U : 0U;
-    objects.push_back(object(id, *entry));
+bool Worth::Look::go_on(std::size_t& left) {
+  Context& context = worth_->context_;
+  const std::uint32_t now = context.now_ticks();
+  if (next_ == 0) objects_.reserve(segment_->live_objects);
+  while (segment_->live_objects != 0 && next_ < segment_->entries.size()) {
+    if (left == 0) return false;
+    --left;
+    const EntryId id = segment_->entries[next_++];
+    const auto entry = context.index.get(id, now);
+    if (!entry || entry->state.location.segment != segment_->id) continue;
+    objects_.push_back(worth_->object(id, *entry));
   }
+  put_in_order();
+  return true;
+}
+
+// An object deleted and stored again may have the number of the first one: it is left once.
+void Worth::Look::put_in_order() {
+  std::ranges::sort(objects_, {}, [](const Object& one) {
+    return std::tuple(one.use, one.position, one.id.value);
+  });
+  const auto twice =
+      std::ranges::unique(objects_, {}, [](const Object& one) { return one.id.value; });
+  objects_.erase(twice.begin(), twice.end());
+}
+
+Worth::Sum Worth::sum_up(Look& finished) const {
+  const std::vector<Object>& objects = finished.objects();
   if (objects.empty()) return {};
   double sum = 0, ages = 0;
   for (const Run& run : runs_of(objects)) {
@@ -104,22 +119,19 @@ Worth::Sum Worth::sum_of(const Segment& segment) const {
     ages += worth * run.objects.back().age;
   }
   const double age = sum > 0 ? ages / sum : 0;
-  const double locked_share = static_cast<double>(locked) / static_cast<double>(objects.size());
+  const double locked_share =
+      static_cast<double>(std::ranges::count(objects, true, &Object::locked)) /
+      static_cast<double>(objects.size());
   if (locked_share > kMaxLockedShare) return {INFINITY, age};
-  const auto freed = static_cast<double>(std::max<std::uint64_t>(segment.allocated_bytes, 1));
+  const auto freed =
+      static_cast<double>(std::max<std::uint64_t>(finished.segment().allocated_bytes, 1));
   return {sum * (1 + 10 * locked_share) / freed, age};
 }
 
-double Worth::of(const Segment& segment) const {
-  return sum_of(segment).worth;
-}
-
-double Worth::look_at(Segment& segment) const {
-  const Sum sum = sum_of(segment);
+void Worth::remember(Segment& segment, const Sum& sum) const {
   segment.worth = sum.worth;
   segment.worth_age = sum.age;
   segment.worth_known_at = context_.keys_used.load(std::memory_order_relaxed);
-  return sum.worth;
 }
 
 double Worth::guess(const Segment& segment) const {

@@ -36,6 +36,7 @@ class Worth {
     std::uint64_t bytes = 0;
     double worth = 0;  // by itself
     double age = 0;
+    bool locked = false;
   };
   [[nodiscard]] Object object(EntryId id, const Index::Entry& entry) const;
   // Objects of one prompt that are moved together, or not at all.
@@ -44,28 +45,45 @@ class Worth {
     std::uint64_t bytes = 0;
     double worth = 0;  // of each, mean, with its part of what lies behind
   };
-  // Sorts `objects`, which must stay. An object does not help without those before it: of a prompt
-  // no run is worth more than the one before it.
-  [[nodiscard]] std::vector<Run> runs_of(std::span<Object> objects) const;
+  // Of objects by `use` and `position`, which must stay. An object does not help without those
+  // before it: of a prompt no run is worth more than the one before it.
+  [[nodiscard]] std::vector<Run> runs_of(std::span<const Object> objects) const;
 
+  // At the live objects of a segment, some at a time: there can be a hundred thousand. Others may
+  // leave meanwhile.
+  class Look {
+   public:
+    Look(const Worth& worth, Segment& segment) : worth_(&worth), segment_(&segment) {}
+    // At `left` more, at most, which it takes off. True: it is over.
+    [[nodiscard]] bool go_on(std::size_t& left);
+    [[nodiscard]] Segment& segment() const { return *segment_; }
+    // When it is over: by `use` and `position`.
+    [[nodiscard]] std::vector<Object>& objects() { return objects_; }
+
+   private:
+    void put_in_order();
+
+    const Worth* worth_;
+    Segment* segment_;
+    std::size_t next_ = 0;
+    std::vector<Object> objects_;
+  };
   // Of what is worth more, this much counts with a segment.
   void set_price(double price) { price_ = price; }
-  // Of the live objects of a segment, per byte that freeing it gives. INFINITY: too much of it is
-  // locked for freeing to be worth while.
-  [[nodiscard]] double of(const Segment& segment) const;
-  // The same, and remembers it with the segment.
-  double look_at(Segment& segment) const;
+  struct Sum {
+    // Per byte that freeing the segment gives. INFINITY: too much of it is locked for freeing to be
+    // worth while.
+    double worth = 0;
+    double age = 0;  // mean, weighted by worth; turnovers
+  };
+  [[nodiscard]] Sum sum_up(Look& finished) const;
+  void remember(Segment& segment, const Sum& sum) const;
   // What it has come to since it was looked at, as if nothing in it had been used: a guess, to look
   // at the right ones first.
   [[nodiscard]] double guess(const Segment& segment) const;
 
  private:
-  struct Sum {
-    double worth = 0;
-    double age = 0;  // mean, weighted by worth; turnovers
-  };
   [[nodiscard]] double age_of(const ObjectState& state) const;
-  [[nodiscard]] Sum sum_of(const Segment& segment) const;
   void add_runs(std::span<const Object> prompt, std::vector<Run>& runs) const;
 
   Context& context_;

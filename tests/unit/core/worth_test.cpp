@@ -1,8 +1,10 @@
 // What objects and segments are worth, on a context made by hand.
 #include "core/worth.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "core_test.hpp"
@@ -52,6 +54,13 @@ class WorthTest : public ::testing::Test {
     return context->add_object(made, state).id;
   }
   core::Index::Entry entry(EntryId id) { return *context->index.get(id, context->now_ticks()); }
+  static Worth::Sum sum_of(const Worth& worth, Segment& segment) {
+    Worth::Look look(worth, segment);
+    for (std::size_t one = 1; !look.go_on(one); one = 1) {
+    }
+    return worth.sum_up(look);
+  }
+  static double of(const Worth& worth, Segment& segment) { return sum_of(worth, segment).worth; }
   void note_gap(std::uint32_t use, std::uint32_t position) {
     context->lookups.note_gap(use, position);
   }
@@ -99,12 +108,27 @@ TEST_F(WorthTest, SegmentIsTheSumOfItsLiveObjectsByBytes) {
   add(half, {.reuse_class = 50, .bytes = 200'000});
   context->keys_used = 10;
   const double expected = (worth.of(entry(a)) * 200'000 + worth.of(entry(b)) * 100'000) / (1 << 20);
-  EXPECT_NEAR(worth.of(both), expected, 1e-9);
-  EXPECT_LT(worth.of(half), worth.of(both));
+  EXPECT_NEAR(of(worth, both), expected, 1e-9);
+  EXPECT_LT(of(worth, half), of(worth, both));
   const Key gone = entry(a).key;
   context->remove_object(gone, true);
-  EXPECT_LT(worth.of(both), expected / 2) << "what has left is worth nothing";
-  EXPECT_EQ(worth.of(segment()), 0);
+  EXPECT_LT(of(worth, both), expected / 2) << "what has left is worth nothing";
+  EXPECT_EQ(of(worth, segment()), 0);
+}
+
+TEST_F(WorthTest, AnObjectDeletedAndStoredAgainCountsOnce) {
+  const Worth worth(*context, lineage_);
+  Segment& one = segment();
+  const EntryId other = add(one, {});
+  const EntryId first = add(one, {});
+  context->remove_object(entry(first).key, true);
+  --count_;  // the same key
+  const EntryId again = add(one, {});
+  ASSERT_EQ(again.value, first.value);
+  ASSERT_EQ(one.entries.size(), 3U);
+  context->keys_used = 10;
+  const double both = worth.of(entry(other)) + worth.of(entry(again));
+  EXPECT_NEAR(of(worth, one), both * 100'000 / (1 << 20), 1e-9);
 }
 
 TEST_F(WorthTest, LockedObjectsMakeASegmentDearer) {
@@ -112,13 +136,13 @@ TEST_F(WorthTest, LockedObjectsMakeASegmentDearer) {
   Segment& one = segment();
   std::vector<EntryId> ids;
   for (int i = 0; i < 10; ++i) ids.push_back(add(one, {}));
-  const double before = worth.of(one);
+  const double before = of(worth, one);
   lock(ids[0]);
-  const double with_one = worth.of(one);
+  const double with_one = of(worth, one);
   EXPECT_GT(with_one, before * 1.5);
   EXPECT_TRUE(std::isfinite(with_one));
   for (int i = 1; i < 6; ++i) lock(ids[static_cast<std::size_t>(i)]);
-  EXPECT_TRUE(std::isinf(worth.of(one))) << "more than half is locked";
+  EXPECT_TRUE(std::isinf(of(worth, one))) << "more than half is locked";
 }
 
 TEST_F(WorthTest, ObjectsBehindAGapAreWorthLess) {
@@ -163,7 +187,7 @@ TEST_F(WorthTest, ASegmentCountsNoMoreForAnObjectThanItsPrice) {
   context->keys_used = 10;
   const double price = (worth.of(entry(poor)) + worth.of(entry(rich))) / 2;
   worth.set_price(price);
-  EXPECT_NEAR(worth.of(one), (worth.of(entry(poor)) + price) * 100'000 / (1 << 20), 1e-9);
+  EXPECT_NEAR(of(worth, one), (worth.of(entry(poor)) + price) * 100'000 / (1 << 20), 1e-9);
   EXPECT_GT(worth.of(entry(rich)), price) << "the object itself is worth what it is";
 }
 
@@ -204,6 +228,8 @@ TEST_F(WorthTest, ObjectsAreWorthPartOfWhatLiesBehindThemInThePrompt) {
   const double each = objects[0].worth;  // the lineage's, which is all but the same for all here
   const auto runs_of = [&] {
     std::vector<Worth::Object> copy = objects;
+    std::ranges::sort(copy, {},
+                      [](const auto& object) { return std::pair(object.use, object.position); });
     std::vector<std::tuple<std::size_t, std::uint64_t, double>> out;
     for (const Worth::Run& run : worth.runs_of(copy)) {
       for (const Worth::Object& object : run.objects) {
@@ -264,9 +290,9 @@ TEST_F(WorthTest, ASegmentWithTheHeadOfALongPromptIsWorthMoreThanOneWithItsTail)
     add(tail, {.position = 96 + i, .last_use = 1000 + 96});  // as young as the head
   }
   context->keys_used = 2000;
-  EXPECT_NEAR(worth.of(head), worth.of(tail), 1e-9);
+  EXPECT_NEAR(of(worth, head), of(worth, tail), 1e-9);
   context->lookups.note_keys(1000, 100);
-  EXPECT_NEAR(worth.of(head) / worth.of(tail), (4 + 0.05 * 96) / 4, 0.01);
+  EXPECT_NEAR(of(worth, head) / of(worth, tail), (4 + 0.05 * 96) / 4, 0.01);
 }
 
 TEST_F(WorthTest, GuessGrowsOldAsTheObjectsDo) {
@@ -274,19 +300,19 @@ TEST_F(WorthTest, GuessGrowsOldAsTheObjectsDo) {
   Segment& one = segment();
   for (int i = 0; i < 100; ++i) add(one, {.last_use = 10});
   context->keys_used = 11;
-  const double first = worth.look_at(one);
-  EXPECT_EQ(first, worth.of(one));
+  const double first = of(worth, one);
+  worth.remember(one, sum_of(worth, one));
   EXPECT_DOUBLE_EQ(worth.guess(one), first);
   for (const std::uint64_t later : {50, 200, 3000}) {
     context->keys_used = 11 + later;
-    EXPECT_LT(worth.of(one), first);
-    EXPECT_NEAR(worth.guess(one), worth.of(one), 1e-9) << "all of one age: exact";
+    EXPECT_LT(of(worth, one), first);
+    EXPECT_NEAR(worth.guess(one), of(worth, one), 1e-9) << "all of one age: exact";
   }
   // One that is used meanwhile is guessed too low, until it is looked at.
   add(one, {.last_use = 3010});
-  EXPECT_LT(worth.guess(one), worth.of(one));
-  EXPECT_EQ(worth.look_at(one), worth.of(one));
-  EXPECT_DOUBLE_EQ(worth.guess(one), worth.of(one));
+  EXPECT_LT(worth.guess(one), of(worth, one));
+  worth.remember(one, sum_of(worth, one));
+  EXPECT_DOUBLE_EQ(worth.guess(one), of(worth, one));
 }
 
 }  // namespace
