@@ -88,9 +88,12 @@ void Reclaimer::queue_emptied() {
     if (segment->state == SegmentState::open && prompt && segment->appending->window.empty()) {
       writer_.seal(*segment);
     }
-    if (segment->state == SegmentState::sealed || segment->state == SegmentState::sealing) {
-      queue_.push_back(id);
+    // An open one can be emptied again and again.
+    if (segment->state == SegmentState::open &&
+        std::ranges::find(queue_, id, &Queued::id) != queue_.end()) {
+      continue;
     }
+    queue_.push_back({.id = id});
   }
 }
 
@@ -110,18 +113,19 @@ Segment* Reclaimer::next_victim(bool stores_wait) {
     if (first->state == SegmentState::open && !first->use.metadata) writer_.seal(*first);
     if (first->state == SegmentState::sealed) return first;
   }
+  bool soon = false;
   for (std::size_t left = queue_.size(); left > 0; --left) {
-    const SegmentId id = queue_.front();
+    const Queued queued = queue_.front();
     queue_.pop_front();
-    Segment* segment = context_.segments.find(id);
-    if (segment == nullptr) continue;
-    if (segment->state == SegmentState::sealing) {
-      queue_.push_back(id);  // not yet
-    } else if (segment->state == SegmentState::sealed) {
-      return segment;
-    }
+    Segment* segment = context_.segments.find(queued.id);
+    if (segment == nullptr || (segment->live_objects != 0 && !queued.dying)) continue;
+    if (segment->state == SegmentState::sealed) return segment;
+    if (segment->state != SegmentState::open && segment->state != SegmentState::sealing) continue;
+    queue_.push_back(queued);  // not yet
+    soon = soon || segment->state == SegmentState::sealing;
   }
-  if (!wanted(stores_wait)) {
+  // What is being sealed can be freed soon, and nothing is lost with it.
+  if (soon || !wanted(stores_wait)) {
     search_.reset();
     return nullptr;
   }
@@ -129,7 +133,7 @@ Segment* Reclaimer::next_victim(bool stores_wait) {
   if (search_ != nullptr) return nullptr;
   // Where prompts are open long, they can hold all there is.
   if (victim == nullptr && writer_.seal_oldest_prompt()) return nullptr;
-  stuck_ = victim == nullptr && freeing_ == 0 && queue_.empty();
+  stuck_ = victim == nullptr && freeing_ == 0;
   return victim;
 }
 
@@ -162,7 +166,7 @@ void Reclaimer::queue_prompt(const Segment& first) {
   context_.segments.for_each([&](Segment& segment) {
     if (&segment != &first && segment.state == SegmentState::sealed && !segment.use.metadata &&
         segment.use.prompt == first.use.prompt) {
-      queue_.push_back(segment.id);
+      queue_.push_back({.id = segment.id, .dying = true});
     }
   });
 }
@@ -400,7 +404,7 @@ void Reclaimer::record_freed() {
       // Still there for start-up: it is tried again.
       --freeing_;
       victim.state = SegmentState::sealed;
-      queue_.push_back(victim.id);
+      queue_.push_back({.id = victim.id});
       context_.unhealthy(context_.backend.describe() +
                          ": a freed segment could not be recorded: " + error.message());
       return;

@@ -50,6 +50,10 @@ class Reclaimer {
 
  private:
   struct Job;
+  struct Queued {
+    SegmentId id{};
+    bool dying = false;  // of a prompt that is dropped as a whole; else without live objects
+  };
 
   [[nodiscard]] bool wanted(bool stores_wait) const;
   void queue_emptied();
@@ -77,8 +81,8 @@ class Reclaimer {
   std::minstd_rand random_;
   std::unique_ptr<Job> job_;
   std::unique_ptr<VictimSearch> search_;
-  std::deque<SegmentId> queue_;  // to be emptied next: without live objects, or of a dying prompt
-  std::uint64_t moving_ = 0;     // survivors in flight
+  std::deque<Queued> queue_;  // to be emptied next, once they are sealed
+  std::uint64_t moving_ = 0;  // survivors in flight
   std::uint64_t freeing_ = 0;
   // Bytes that may be written beside the objects' own records, and what it was worked out from.
   double credit_ = 0, stored_before_ = 0, beside_before_ = 0;

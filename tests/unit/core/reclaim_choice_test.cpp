@@ -205,6 +205,29 @@ TEST_F(ReclaimChoice, LikelierObjectsOutliveNewerOnes) {
   EXPECT_GT(dropped.size(), 30 * kPerSegment);
 }
 
+// A segment that has been emptied and is still being sealed will be free soon.
+TEST_F(ReclaimChoice, NothingIsDroppedWhileAnEmptiedSegmentIsSealed) {
+  constexpr std::uint64_t kSegments = 5;  // of 8: metadata and the reserve have the others
+  options.capacity_bytes = 9U << 20;
+  std::atomic<bool> slow = false;
+  config.hold = [&](const IoRequest& request) { return slow && request.op == IoOp::write; };
+  start();
+  constexpr std::uint64_t kFirstOfLast = (kSegments - 1) * kPerSegment;
+  put_new(0, kSegments * kPerSegment, 50);
+  for (std::uint64_t n = kFirstOfLast; n < kSegments * kPerSegment; ++n) {
+    ASSERT_TRUE(erase(*store, make_key(n)));
+  }
+  slow = true;
+  const auto bytes = make_payload(1000, kBytes);
+  ASSERT_TRUE(submit_puts(*store, 1000, 1, bytes));  // it has to wait for room
+  EXPECT_FALSE(eventually([&] { return store->status().info.reclaimed_objects != 0; }, 0.3));
+  slow = false;
+  EXPECT_TRUE(eventually([&] { return present(*store, make_key(1000)); }));
+  EXPECT_EQ(take_dropped(), std::vector<std::uint64_t>{});
+  EXPECT_EQ(store->status().info.live_objects, kFirstOfLast + 1);
+  store.reset();  // which looks at `slow`
+}
+
 // A search for a victim looks at many thousands of objects, and a segment can hold as many: loads
 // do not wait for all of them to be looked at, or dropped.
 TEST_F(ReclaimChoice, ManyObjectsTakeManySteps) {

@@ -314,7 +314,7 @@ TEST(Generate, MixTakesRequestsInAll) {
   EXPECT_TRUE(contains(refused.error().what, "leave out tenants"));
 }
 
-TEST(Generate, MillionKeysTakeLessThanASecond) {
+TEST(Generate, MillionKeysAreMadeInLinearTime) {
   using Clock = std::chrono::steady_clock;
   for (const char* spec : {"chat,scale=8", "rag,scale=24", "mix-agentic"}) {
     const auto begin = Clock::now();
@@ -322,8 +322,8 @@ TEST(Generate, MillionKeysTakeLessThanASecond) {
     const std::chrono::duration<double> took = Clock::now() - begin;
     ASSERT_GT(trace.keys.size(), 500'000U) << spec;
     const double per_million = took.count() * 1e6 / static_cast<double>(trace.keys.size());
-    // Sanitizers and a busy machine are slower; this is to notice what is quadratic.
-    EXPECT_LT(per_million, 10) << spec;
+    // A second; sanitizers on a busy machine took 28. What is quadratic takes many minutes.
+    EXPECT_LT(per_million, 200) << spec;
     RecordProperty(spec, std::to_string(per_million));
   }
 }
