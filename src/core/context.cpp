@@ -23,6 +23,13 @@ double Context::age_of(std::uint32_t use) const {
   return passed / static_cast<double>(std::max<std::uint64_t>(live_objects, 1));
 }
 
+std::optional<Index::Entry> Context::entry_in(const Segment& segment, EntryId id,
+                                              std::uint32_t now) const {
+  auto entry = index.get(id, now);
+  if (entry && entry->state.location.segment != segment.id) entry.reset();
+  return entry;
+}
+
 Index::Inserted Context::add_object(const Key& key, const ObjectState& state) {
   Index::Inserted inserted = index.insert(key, state);
   if (!inserted.present) count_object(key, state, inserted.id);

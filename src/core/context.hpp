@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -92,6 +93,10 @@ struct Context {
   }
   // Since that moment of the clock, in times the store has turned over.
   [[nodiscard]] double age_of(std::uint32_t use) const;
+
+  // nullopt: it has left the segment: deleted, moved, or another object's by now.
+  [[nodiscard]] std::optional<Index::Entry> entry_in(const Segment& segment, EntryId id,
+                                                     std::uint32_t now) const;
 
   // The index and everything that is counted along with it.
   Index::Inserted add_object(const Key& key, const ObjectState& state);

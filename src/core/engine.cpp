@@ -372,9 +372,8 @@ void Engine::on_segment_lost(Segment& segment, std::error_code error) {
                   backend_->describe(), segment.id.value, error.message()));
   const std::uint32_t now = context_->now_ticks();
   for (const EntryId id : segment.entries) {
-    const auto entry = context_->index.get(id, now);
-    if (!entry || entry->state.location.segment != segment.id) continue;
-    lose_object(entry->key, entry->state);
+    const auto entry = context_->entry_in(segment, id, now);
+    if (entry) lose_object(entry->key, entry->state);
   }
 }
 

@@ -256,8 +256,8 @@ Result<void> Engine::begin_metadata() {
                   "given up",
                   oldest->live_objects, oldest->id.value));
   for (const EntryId id : std::vector<EntryId>(oldest->entries)) {
-    const auto entry = context_->index.get(id, context_->now_ticks());
-    if (!entry || entry->state.location.segment != oldest->id) continue;
+    const auto entry = context_->entry_in(*oldest, id, context_->now_ticks());
+    if (!entry) continue;
     context_->remove_object(entry->key, true);
     context_->drop_object(entry->key, entry->state.location.payload_bytes);
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "core/placing.hpp"
 
@@ -255,8 +256,8 @@ void Reclaimer::work() {
 void Reclaimer::move_next() {
   Job& job = *job_;
   const EntryId id = job.survivors.front();
-  const auto entry = context_.index.get(id, context_.now_ticks());
-  if (!entry || entry->state.location.segment != job.victim->id) {
+  const auto entry = context_.entry_in(*job.victim, id, context_.now_ticks());
+  if (!entry) {
     job.survivors.pop_front();
     return;
   }
@@ -376,8 +377,8 @@ bool Reclaimer::drop_rest() {
        job.victim->live_objects != 0 && job.next_to_drop < entries.size(); --left) {
     if (left == 0) return false;
     const EntryId id = entries[job.next_to_drop++];
-    const auto entry = context_.index.get(id, now);
-    if (!entry || entry->state.location.segment != job.victim->id) continue;
+    const auto entry = context_.entry_in(*job.victim, id, now);
+    if (!entry) continue;
     const auto removed = context_.remove_object(entry->key, false);
     if (removed.result == Index::Removal::locked) {
       job.survivors.push_back(id);  // locked since it was looked at

@@ -91,9 +91,8 @@ bool Worth::Look::go_on(std::size_t& left) {
     if (left == 0) return false;
     --left;
     const EntryId id = segment_->entries[next_++];
-    const auto entry = context.index.get(id, now);
-    if (!entry || entry->state.location.segment != segment_->id) continue;
-    objects_.push_back(worth_->object(id, *entry));
+    const auto entry = context.entry_in(*segment_, id, now);
+    if (entry) objects_.push_back(worth_->object(id, *entry));
   }
   put_in_order();
   return true;
