@@ -61,7 +61,8 @@ Result<std::unique_ptr<Backend>> FileBackend::open(const FileBackendOptions& opt
                             .open_flags = backend->direct_io_ ? O_DIRECT : 0,
                             .file_mode = options.file_mode,
                             .max_sealed_descriptors = options.max_sealed_descriptors,
-                            .read_only = options.read_only});
+                            .read_only = options.read_only,
+                            .mapped = backend->in_memory_});
   if (auto done = backend->files_->scan(); !done) return fail(done.error());
   if (auto done = backend->start_ring(); !done) return fail(done.error());
   return backend;
@@ -111,7 +112,7 @@ Result<void> FileBackend::choose_direct_io() {
                             "use_odirect=false, or leave it out to have it probed",
                             directory_.path(), probe->reason));
   }
-  direct_io_ = probe->works;
+  direct_io_ = probe->works && !in_memory_;
   capabilities_.cached_writes = !direct_io_;
   if (direct_io_) geometry_.memory_align_bytes = probe->memory_align_bytes;
   return {};

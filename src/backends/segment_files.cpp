@@ -77,6 +77,7 @@ Result<void> SegmentFiles::fill(SegmentFile& file, std::uint64_t full_bytes) {
   if (!file.grows() && (file.size_bytes < full_bytes || file.allocated_bytes < full_bytes)) {
     if (auto done = io::allocate_file(file.fd.get(), full_bytes, path(file)); !done) return done;
   } else if (file.size_bytes > full_bytes) {  // of a store with larger segments
+    file.mapping = {};
     if (auto done = io::truncate_file(file.fd.get(), full_bytes, path(file)); !done) return done;
   }
   const auto size = io::file_size(file.fd.get(), path(file));
@@ -85,7 +86,16 @@ Result<void> SegmentFiles::fill(SegmentFile& file, std::uint64_t full_bytes) {
   if (!allocated) return fail(allocated.error());
   file.size_bytes = *size;
   file.allocated_bytes = *allocated;
+  map(file);
   return {};
+}
+
+void SegmentFiles::map(SegmentFile& file) {
+  // One that grows: once it does no more.
+  if (!options_.mapped || (file.grows() && file.open_for_writing)) return;
+  if (file.mapping.covers(file.size_bytes)) return;
+  assert(file.pins == 0);
+  file.mapping = io::Mapping::of(file.fd.get(), file.size_bytes, !options_.read_only);
 }
 
 Result<void> SegmentFiles::remove(SegmentFile& file) {
@@ -112,14 +122,11 @@ Result<SegmentFile*> SegmentFiles::make(const SegmentName& name, std::uint64_t f
     file->name = name;
     file->name_is_durable = false;
   }
-  close(*file);
   // O_EXCL: the table knows every segment file, so a file that appears was made by somebody else.
-  auto fd = open(*file, O_RDWR | (fresh ? O_CREAT | O_EXCL : 0));
-  if (!fd) {
+  if (auto opened = open_to_write(*file, fresh ? O_CREAT | O_EXCL : 0); !opened) {
     if (fresh) forget(name.id);
-    return fail(fd.error());
+    return fail(opened.error());
   }
-  file->fd = std::move(*fd);
   if (auto full = fill(*file, full_bytes); !full) {
     if (fresh) {
       static_cast<void>(remove(*file));  // the error to report is the first one
@@ -139,10 +146,7 @@ Result<SegmentFile*> SegmentFiles::reopen(SegmentId id, std::uint64_t full_bytes
     return fail(Errc::not_found,
                 fmt::format("{} has no file of segment {}", options_.directory_path, id.value));
   }
-  close(*file);
-  auto fd = open(*file, O_RDWR);
-  if (!fd) return fail(fd.error());
-  file->fd = std::move(*fd);
+  if (auto opened = open_to_write(*file, 0); !opened) return fail(opened.error());
   if (auto full = fill(*file, full_bytes); !full) {
     close(*file);
     return fail(full.error());
@@ -151,12 +155,25 @@ Result<SegmentFile*> SegmentFiles::reopen(SegmentId id, std::uint64_t full_bytes
   return file;
 }
 
+Result<void> SegmentFiles::open_to_write(SegmentFile& file, int flags) {
+  assert(file.pins == 0);
+  file.open_for_writing = false;
+  drop_recent(file);
+  if (file.mapping.is_writable()) return {};  // pages that are mapped already are the faster ones
+  close(file);
+  auto fd = open(file, O_RDWR | flags);
+  if (!fd) return fail(fd.error());
+  file.fd = std::move(*fd);
+  return {};
+}
+
 Result<int> SegmentFiles::descriptor(SegmentFile& file) {
   if (!file.fd) {
-    auto fd = open(file, O_RDONLY);
+    auto fd = open(file, options_.mapped && !options_.read_only ? O_RDWR : O_RDONLY);
     if (!fd) return fail(fd.error());
     file.fd = std::move(*fd);
   }
+  if (file.pins == 0) map(file);
   if (!file.open_for_writing) touch(file);
   return file.fd.get();
 }
@@ -171,10 +188,18 @@ void SegmentFiles::seal(SegmentFile& file, std::uint64_t used_bytes) {
   touch(file);
 }
 
+void SegmentFiles::rest(SegmentFile& file) {
+  assert(file.pins == 0);
+  if (!file.mapping.is_writable()) return close(file);
+  file.open_for_writing = false;
+  touch(file);
+}
+
 void SegmentFiles::close(SegmentFile& file) {
   assert(file.pins == 0);
   drop_recent(file);
   file.open_for_writing = false;
+  file.mapping = {};
   file.fd.reset();
 }
 

@@ -16,6 +16,7 @@
 #include "backends/segment_names.hpp"
 #include "fdpstore/backend.hpp"
 #include "fdpstore/result.hpp"
+#include "io/mapping.hpp"
 #include "io/unique_fd.hpp"
 
 namespace fdpstore::backends {
@@ -28,6 +29,7 @@ struct SegmentFile {
   bool name_is_durable = true;        // false until the directory is synced after making the file
   std::uint32_t pins = 0;             // requests in flight: the descriptor must stay
   io::UniqueFd fd;
+  io::Mapping mapping;  // as long as `fd` is open; nothing where files are not mapped
 
   // A prompt's file takes space as it is written.
   [[nodiscard]] bool grows() const { return name.prompt.value != 0; }
@@ -47,6 +49,7 @@ class SegmentFiles {
     std::uint32_t file_mode = 0600;
     std::uint32_t max_sealed_descriptors = 256;
     bool read_only = false;
+    bool mapped = false;  // the file system is memory
   };
   explicit SegmentFiles(Options options) : options_(std::move(options)) {}
 
@@ -64,7 +67,8 @@ class SegmentFiles {
   [[nodiscard]] Result<int> descriptor(SegmentFile& file);
   // No more writes; what lies behind `used_bytes` of a file that grows is given back.
   void seal(SegmentFile& file, std::uint64_t used_bytes);
-  // Closes a dead segment's descriptor. Nothing may be in flight on it.
+  // A dead segment's file stays for the next. Nothing may be in flight on it.
+  void rest(SegmentFile& file);
   void close(SegmentFile& file);
   // The file is gone from the directory.
   void forget(SegmentId id);
@@ -75,6 +79,8 @@ class SegmentFiles {
   [[nodiscard]] Result<io::UniqueFd> open(const SegmentFile& file, int flags) const;
   [[nodiscard]] Result<void> fill(SegmentFile& file, std::uint64_t full_bytes);
   [[nodiscard]] Result<void> remove(SegmentFile& file);
+  [[nodiscard]] Result<void> open_to_write(SegmentFile& file, int flags);
+  void map(SegmentFile& file);
   void touch(SegmentFile& file);
   void drop_recent(SegmentFile& file);
 

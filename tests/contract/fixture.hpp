@@ -38,10 +38,7 @@ namespace fdpstore::test {
 class StoreTest : public ::testing::TestWithParam<Variant> {
  protected:
   void SetUp() override {
-    const bool on_files = !variant().raw() || variant().medium == Medium::raw_file;
-    if (on_files && variant().odirect && !direct_io_works(dir_.path())) {
-      GTEST_SKIP() << "O_DIRECT does not work in " << dir_.string() << "; set TMPDIR";
-    }
+    if (const auto why = why_not_here(variant(), dir_.path()); !why.empty()) GTEST_SKIP() << why;
     if (!variant().raw()) return;
     device_.emplace(variant(), path(), 1024 * kMiB);
     if (!device_->why_not().empty()) GTEST_SKIP() << device_->why_not();
@@ -207,7 +204,7 @@ class StoreTest : public ::testing::TestWithParam<Variant> {
   [[nodiscard]] const Error& last_error() const { return last_error_; }
 
  private:
-  TempDir dir_;
+  TempDir dir_{parent_of(variant())};
   std::optional<TestDevice> device_;
   Options options_;
   std::unique_ptr<Store> store_;

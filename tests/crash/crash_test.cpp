@@ -43,9 +43,7 @@ class Crash : public ::testing::TestWithParam<Scenario> {
  protected:
   void SetUp() override {
     const Variant& variant = GetParam().variant;
-    if (variant.medium != Medium::loop && variant.odirect && !direct_io_works(dir_.path())) {
-      GTEST_SKIP() << "O_DIRECT does not work in " << dir_.string() << "; set TMPDIR";
-    }
+    if (const auto why = why_not_here(variant, dir_.path()); !why.empty()) GTEST_SKIP() << why;
     if (!variant.raw()) return;
     device_.emplace(variant, dir_.path() / "store", kWindowAt + kRoomBytes + 4 * kMiB);
     if (!device_->why_not().empty()) GTEST_SKIP() << device_->why_not();
@@ -164,7 +162,7 @@ class Crash : public ::testing::TestWithParam<Scenario> {
     shared.set(n, {state.generation, hit ? Phase::stored : Phase::absent});
   }
 
-  TempDir dir_;
+  TempDir dir_{parent_of(GetParam().variant)};
   std::optional<TestDevice> device_;
   Tally tally_;
 };

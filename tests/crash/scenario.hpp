@@ -34,7 +34,7 @@ struct Scenario {
   std::string_view name;
   Variant variant;
   bool reclaims = false;     // more is stored than fits: objects may go, wrong bytes may not come
-  std::uint32_t rounds = 0;  // when there are 50 in all
+  std::uint32_t rounds = 0;  // when those on a disk's directories are 50 in all
 
   friend std::ostream& operator<<(std::ostream& out, const Scenario& s) { return out << s.name; }
 };
@@ -43,6 +43,10 @@ inline constexpr std::array kScenarios = {
     Scenario{"segment", {Layout::segment, true, false}, false, 11},
     Scenario{"segment_buffered", {Layout::segment, false, false}, false, 5},
     Scenario{"segment_reclaim", {Layout::segment, true, false}, true, 8},
+    Scenario{"segment_tmpfs_reclaim",
+             {Layout::segment, false, false, Medium::directory, true},
+             true,
+             10},
     Scenario{"prompt", {Layout::prompt, true, false}, false, 6},
     Scenario{"prompt_buffered_reclaim", {Layout::prompt, false, false}, true, 6},
     Scenario{"object", {Layout::object, false, false}, false, 5},

@@ -5,7 +5,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -51,6 +53,18 @@ class TempDir {
  private:
   std::filesystem::path path_;
 };
+
+// Where there is a tmpfs. Empty: there is one, with room for a store.
+inline const std::filesystem::path kMemoryDirectory = "/dev/shm";
+inline std::string why_not_in_memory() {
+  struct statfs info{};
+  if (::statfs(kMemoryDirectory.c_str(), &info) != 0 || info.f_type != TMPFS_MAGIC) {
+    return kMemoryDirectory.string() + " is no tmpfs";
+  }
+  const std::uint64_t free_bytes = info.f_bavail * static_cast<std::uint64_t>(info.f_bsize);
+  if (free_bytes >= 1ULL << 30) return "";
+  return "less than 1 GiB is free in " + kMemoryDirectory.string();
+}
 
 class File {
  public:

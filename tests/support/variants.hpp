@@ -32,13 +32,14 @@ struct Variant {
   bool odirect = false;
   bool exclusive = false;  // layout object: this process alone, with a hard capacity
   Medium medium = Medium::directory;
+  bool in_memory = false;  // the directory is on tmpfs
 
   // What DESIGN §4 gives to some layouts only.
   [[nodiscard]] bool has_segments() const { return layout != Layout::object; }
   [[nodiscard]] bool raw() const { return medium != Medium::directory; }
   [[nodiscard]] bool simulated() const { return medium == Medium::sim; }
   // Whether the same is there with O_DIRECT.
-  [[nodiscard]] bool has_odirect_twin() const { return !odirect && !exclusive; }
+  [[nodiscard]] bool has_odirect_twin() const { return !odirect && !exclusive && !in_memory; }
   // One process at a time; capacity, totals and existence are then known exactly.
   [[nodiscard]] bool single_owner() const { return has_segments() || exclusive; }
 
@@ -46,7 +47,10 @@ struct Variant {
     static constexpr const char* kMedia[] = {"", "raw_file", "loop", "sim", "device"};
     if (simulated()) return "sim";
     return (raw() ? kMedia[static_cast<std::size_t>(medium)] : std::string(to_string(layout))) +
-           (exclusive ? "_exclusive" : "") + (odirect ? "_odirect" : "_buffered");
+           (exclusive ? "_exclusive" : "") +
+           (in_memory ? "_tmpfs"
+            : odirect ? "_odirect"
+                      : "_buffered");
   }
   friend std::ostream& operator<<(std::ostream& out, const Variant& v) { return out << v.name(); }
 };
@@ -63,6 +67,8 @@ inline constexpr std::array kVariants = {
     Variant{Layout::segment, true, false, Medium::raw_file},
     Variant{Layout::segment, true, false, Medium::loop},
     Variant{Layout::segment, true, false, Medium::sim},
+    Variant{Layout::segment, false, false, Medium::directory, true},
+    Variant{Layout::prompt, false, false, Medium::directory, true},
 };
 
 // Empty: none.
@@ -108,6 +114,12 @@ inline Options small_options(const Variant& variant, const std::filesystem::path
   return options;
 }
 
+// Where a variant's files lie.
+inline std::filesystem::path parent_of(const Variant& variant) {
+  return variant.in_memory && why_not_in_memory().empty() ? kMemoryDirectory
+                                                          : std::filesystem::temp_directory_path();
+}
+
 // Whether O_DIRECT works in `dir` (tmpfs and some overlays refuse it).
 inline bool direct_io_works(const std::filesystem::path& dir) {
   const auto probe = dir / "odirect-probe";
@@ -115,6 +127,15 @@ inline bool direct_io_works(const std::filesystem::path& dir) {
   if (fd >= 0) ::close(fd);
   std::filesystem::remove(probe);
   return fd >= 0;
+}
+
+// Empty: `variant` can be tested with files in `dir`.
+inline std::string why_not_here(const Variant& variant, const std::filesystem::path& dir) {
+  const bool on_files = variant.medium == Medium::directory || variant.medium == Medium::raw_file;
+  if (on_files && variant.odirect && !direct_io_works(dir)) {
+    return "O_DIRECT does not work in " + dir.string() + "; set TMPDIR";
+  }
+  return variant.in_memory ? why_not_in_memory() : "";
 }
 
 }  // namespace fdpstore::test

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <fstream>
 #include <map>
 #include <thread>
 
@@ -291,6 +292,83 @@ TEST_P(FileBackendOn, WhatLiesInMemoryIsCopied) {
     EXPECT_EQ(cached->copy(kMiB, back.span()), 0U);
   }
   EXPECT_FALSE(run(*backend, {.op = IoOp::free, .release = true, .segment = {1}}));
+}
+
+// How many segments below `dir` this process has mapped.
+std::size_t mapped_segments(const TempDir& dir) {
+  std::ifstream maps("/proc/self/maps");
+  std::size_t count = 0;
+  for (std::string line; std::getline(maps, line);) count += line.contains(dir.string()) ? 1 : 0;
+  return count;
+}
+
+TEST(FileBackendInMemory, SegmentsAreMappedForAsLongAsTheyAreOpen) {
+  if (const auto why = why_not_in_memory(); !why.empty()) GTEST_SKIP() << why;
+  const TempDir dir(kMemoryDirectory);
+  auto options = options_for(dir);
+  options.max_sealed_descriptors = 2;
+  auto backend = ready(options);
+  const auto data = random_bytes(64 << 10, 1), other = random_bytes(64 << 10, 2);
+  for (std::uint32_t id = 0; id < 4; ++id) {
+    ASSERT_TRUE(backend->allocate({id}, {}));
+    EXPECT_FALSE(write(*backend, {id}, 4096, data));
+    backend->seal({id}, kMiB);
+  }
+  EXPECT_EQ(mapped_segments(dir), 2U);
+  auto back = random_bytes(data.size(), 3);
+  EXPECT_FALSE(read(*backend, {0}, 4096, back));
+  EXPECT_TRUE(same(back, data));
+  EXPECT_EQ(mapped_segments(dir), 2U);
+  // Freed, it stays mapped for what is written to it next.
+  EXPECT_FALSE(run(*backend, {.op = IoOp::free, .segment = {0}}));
+  EXPECT_EQ(mapped_segments(dir), 2U);
+  ASSERT_TRUE(backend->allocate({0}, {}));
+  EXPECT_FALSE(write(*backend, {0}, 4096, other));
+  EXPECT_FALSE(read(*backend, {0}, 4096, back));
+  EXPECT_TRUE(same(back, other));
+  backend->seal({0}, kMiB);
+  io::AlignedBuffer on_file = random_bytes(other.size(), 4);
+  File(dir / "segments/00000000.seg", O_RDONLY).read(on_file.span(), 4096);
+  EXPECT_TRUE(same(on_file, other));
+  EXPECT_FALSE(run(*backend, {.op = IoOp::free, .release = true, .segment = {0}}));
+  EXPECT_EQ(mapped_segments(dir), 1U);
+}
+
+// Copied with its holes, say: a page of memory for one may not be there when it is touched.
+TEST(FileBackendInMemory, ASparseSegmentIsReadAndNotMapped) {
+  if (const auto why = why_not_in_memory(); !why.empty()) GTEST_SKIP() << why;
+  const TempDir dir(kMemoryDirectory);
+  const auto options = options_for(dir);
+  {
+    (void)ready(options);
+  }
+  const auto data = random_bytes(4096, 1);
+  {
+    const File file(dir / "segments/00000003.seg", O_CREAT | O_RDWR);
+    ASSERT_EQ(::ftruncate(file.fd(), kMiB), 0);
+    file.write(data.span(), 8192);
+  }
+  auto backend = ready(options);
+  auto back = random_bytes(4096, 2);
+  EXPECT_FALSE(read(*backend, {3}, 8192, back));
+  EXPECT_TRUE(same(back, data));
+  EXPECT_EQ(mapped_segments(dir), 0U);
+  ASSERT_TRUE(backend->allocate({3}, {}));  // which fills the holes
+  EXPECT_EQ(mapped_segments(dir), 1U);
+}
+
+TEST(FileBackendInMemory, SegmentsOfALargerStoreAreCutBeforeTheyAreMapped) {
+  if (const auto why = why_not_in_memory(); !why.empty()) GTEST_SKIP() << why;
+  const TempDir dir(kMemoryDirectory);
+  {
+    auto backend = ready(options_for(dir), 2 * kMiB);
+    ASSERT_TRUE(backend->allocate({1}, {}));
+  }
+  auto backend = ready(options_for(dir), kMiB);
+  auto back = random_bytes(4096, 1);
+  EXPECT_FALSE(read(*backend, {1}, 2 * kMiB - 4096, back));  // mapped as long as it is
+  ASSERT_TRUE(backend->allocate({1}, {}));
+  EXPECT_EQ(read(*backend, {1}, kMiB, back), make_error_code(Errc::corrupt));
 }
 
 TEST(FileBackend, MoreRequestsThanTheQueueHoldsAllComplete) {
