@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 
 #include "backends/file_backend_impl.hpp"
+#include "backends/mapped_transfer.hpp"
 #include "io/page_cache.hpp"
 
 namespace fdpstore::backends {
@@ -18,19 +19,6 @@ std::uint64_t end_of(const IoRequest& request) {
   return end;
 }
 
-void copy(const io::Mapping& mapping, const IoRequest& request) {
-  std::uint64_t at = request.offset_bytes;
-  for (const iovec& span : request.spans) {
-    const std::span bytes(static_cast<std::byte*>(span.iov_base), span.iov_len);
-    if (request.op == IoOp::read) {
-      mapping.read(at, bytes);
-    } else {
-      mapping.write(at, bytes);
-    }
-    at += bytes.size();
-  }
-}
-
 class CachedFile final : public CachedSegment {
  public:
   CachedFile(SegmentFile& file, int fd, int flags) : file_(file), fd_(fd), flags_(flags) {
@@ -38,10 +26,7 @@ class CachedFile final : public CachedSegment {
   }
   ~CachedFile() override { --file_.pins; }
   std::size_t copy(std::uint64_t offset_bytes, std::span<std::byte> out) const noexcept override {
-    if (file_.mapping.covers(offset_bytes + out.size())) {
-      file_.mapping.read(offset_bytes, out);
-      return out.size();
-    }
+    if (file_.mapping.read(offset_bytes, out)) return out.size();
     const iovec span{out.data(), out.size()};
     const ssize_t copied = ::preadv2(fd_, &span, 1, static_cast<off_t>(offset_bytes), flags_);
     // An error is the request's to report.
@@ -117,9 +102,7 @@ void FileBackend::transfer(SegmentFile& file, const IoRequest& request) {
     complete(request, fd.error().code);
     return;
   }
-  if (file.mapping.covers(end_of(request)) &&
-      (request.op == IoOp::read || file.mapping.is_writable())) {
-    copy(file.mapping, request);
+  if (transfer_mapped(file.mapping, request.offset_bytes, request)) {
     complete(request, {});
     return;
   }

@@ -124,6 +124,10 @@ Result<void> RawBackend::set_up() {
     block_bytes_ = nvme->identity.block_bytes;
     if (nvme->deallocate_limits) deallocate_limits_ = *nvme->deallocate_limits;
   }
+  if (!commands_) {
+    mapping_ =
+        io::Mapping::of(fd_, device_.base_bytes() + device_.window_bytes(), !options_.read_only);
+  }
   set_limits();
   auto ring = io::Ring::open({.depth = options_.queue_depth, .commands = commands_});
   if (!ring) return fail(std::move(ring.error()));
@@ -168,7 +172,7 @@ void RawBackend::set_limits() {
     geometry_.memory_align_bytes = kPageBytes;
     discards_ = !controller || controller->deallocate;
   } else {
-    capabilities_.cached_writes = options_.use_odirect == false;
+    capabilities_.cached_writes = options_.use_odirect == false || !mapping_.empty();
     if (!capabilities_.cached_writes) {
       geometry_.memory_align_bytes =
           device ? device->queue.logical_block_bytes.value_or(512) : kPageBytes;

@@ -10,6 +10,7 @@
 #include "backends/raw_backend.hpp"
 #include "backends/raw_device.hpp"
 #include "io/aligned_buffer.hpp"
+#include "io/mapping.hpp"
 #include "io/ring.hpp"
 
 namespace fdpstore::backends {
@@ -34,6 +35,8 @@ class RawBackend final : public Backend {
   Result<void> reopen(SegmentId segment, const SegmentUse& use) override;
   void seal(SegmentId segment, std::uint64_t used_bytes) override;
 
+  std::unique_ptr<CachedSegment> cached(SegmentId segment, std::uint64_t offset_bytes,
+                                        std::uint64_t bytes) override;
   void submit(std::span<const IoRequest> requests) override;
   std::size_t reap(std::span<IoCompletion> out, std::chrono::microseconds timeout) override;
   void wake() override { ring_->wake(); }
@@ -112,6 +115,7 @@ class RawBackend final : public Backend {
   bool discards_ = false;  // freed segments are given back to the device
   int fd_ = -1;            // of the node in use
   std::uint32_t nsid_ = 0;
+  io::Mapping mapping_;  // of a file in memory
   std::uint64_t block_bytes_ = 512;
   io::DeallocateLimits deallocate_limits_;
   Geometry geometry_;

@@ -6,10 +6,34 @@
 
 #include <fmt/format.h>
 
+#include "backends/mapped_transfer.hpp"
 #include "backends/raw_backend_impl.hpp"
 #include "io/nvme_command.hpp"
 
 namespace fdpstore::backends {
+namespace {
+
+class MappedSegment final : public CachedSegment {
+ public:
+  MappedSegment(const io::Mapping& mapping, std::uint64_t at_bytes)
+      : mapping_(mapping), at_bytes_(at_bytes) {}
+  std::size_t copy(std::uint64_t offset_bytes, std::span<std::byte> out) const noexcept override {
+    return mapping_.read(at_bytes_ + offset_bytes, out) ? out.size() : 0;
+  }
+
+ private:
+  const io::Mapping& mapping_;
+  std::uint64_t at_bytes_;
+};
+
+}  // namespace
+
+std::unique_ptr<CachedSegment> RawBackend::cached(SegmentId segment, std::uint64_t offset_bytes,
+                                                  std::uint64_t bytes) {
+  const std::uint64_t at = absolute(offset_of(segment));
+  if (!mapping_.covers(at + offset_bytes + bytes)) return nullptr;
+  return std::make_unique<MappedSegment>(mapping_, at);
+}
 
 void RawBackend::submit(std::span<const IoRequest> requests) {
   for (const IoRequest& request : requests) start(request);
@@ -46,9 +70,12 @@ void RawBackend::write(const IoRequest& request) {
 }
 
 void RawBackend::transfer(const IoRequest& request, const Directive& directive) {
-  push(begin(request),
-       transfer_request(request.op, absolute(offset_of(request.segment) + request.offset_bytes),
-                        request.spans, directive));
+  const std::uint64_t at = absolute(offset_of(request.segment) + request.offset_bytes);
+  if (transfer_mapped(mapping_, at, request)) {
+    done_.push_back({request.user_data, {}});
+    return;
+  }
+  push(begin(request), transfer_request(request.op, at, request.spans, directive));
 }
 
 io::RingRequest RawBackend::transfer_request(IoOp op, std::uint64_t absolute_bytes,

@@ -212,7 +212,8 @@ const std::array kRows{
                .type = boolean,
                .default_value = "auto",
                .help = "O_DIRECT, past the page cache. auto: on for prompt and segment where it "
-                       "works, off for object (as fs). true fails where it does not work."},
+                       "works, off for object (as fs). true fails where it does not work. Segments "
+                       "in memory (tmpfs) are mapped either way."},
               &Options::use_odirect},
     OptionRow{{.name = "checksum",
                .type = boolean,

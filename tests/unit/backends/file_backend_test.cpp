@@ -357,6 +357,22 @@ TEST(FileBackendInMemory, ASparseSegmentIsReadAndNotMapped) {
   EXPECT_EQ(mapped_segments(dir), 1U);
 }
 
+TEST(FileBackendInMemory, ASegmentThatIsCutFailsItsRequestsAlone) {
+  if (const auto why = why_not_in_memory(); !why.empty()) GTEST_SKIP() << why;
+  const TempDir dir(kMemoryDirectory);
+  auto backend = ready(options_for(dir));
+  const auto data = random_bytes(4096, 1);
+  for (const std::uint32_t id : {0U, 1U}) {
+    ASSERT_TRUE(backend->allocate({id}, {}));
+    EXPECT_FALSE(write(*backend, {id}, kMiB - 4096, data));
+  }
+  fs::resize_file(dir / "segments/00000000.seg", kMiB / 2);
+  auto back = random_bytes(4096, 2);
+  EXPECT_EQ(read(*backend, {0}, kMiB - 4096, back), make_error_code(Errc::corrupt));
+  EXPECT_FALSE(read(*backend, {1}, kMiB - 4096, back));
+  EXPECT_TRUE(same(back, data));
+}
+
 TEST(FileBackendInMemory, SegmentsOfALargerStoreAreCutBeforeTheyAreMapped) {
   if (const auto why = why_not_in_memory(); !why.empty()) GTEST_SKIP() << why;
   const TempDir dir(kMemoryDirectory);

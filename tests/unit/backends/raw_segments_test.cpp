@@ -1,4 +1,5 @@
 // Segments as ranges of a file standing for a device.
+#include <array>
 #include <cstring>
 
 #include <gmock/gmock.h>
@@ -15,8 +16,14 @@ using testing::HasSubstr;
 
 constexpr std::uint64_t kSegment = 2 * kMiB;
 
-class RawSegments : public ::testing::TestWithParam<bool> {  // O_DIRECT
+// How, and to what, it is read and written.
+enum class Way : std::uint8_t { odirect, buffered, in_memory };
+
+class RawSegments : public ::testing::TestWithParam<Way> {
  protected:
+  void SetUp() override {
+    if (const auto why = why_not_in_memory(); in_memory_ && !why.empty()) GTEST_SKIP() << why;
+  }
   static constexpr std::uint64_t kBase = 4 * kMiB;
   static constexpr std::uint64_t kWindow = 9 * kMiB;  // four segments behind the head
 
@@ -24,18 +31,36 @@ class RawSegments : public ::testing::TestWithParam<bool> {  // O_DIRECT
     return {.device_path = file_.path(),
             .base_offset_bytes = base,
             .capacity_bytes = kWindow,
-            .use_odirect = GetParam()};
+            .use_odirect = GetParam() == Way::odirect};
   }
   [[nodiscard]] std::unique_ptr<Backend> opened(std::uint64_t base = kBase) const {
     auto backend = must_open(options(base));
     EXPECT_TRUE(backend->set_segment_bytes(kSegment));
     return backend;
   }
-  DeviceFile file_{32 * kMiB};
+  const bool in_memory_ = GetParam() == Way::in_memory;
+  DeviceFile file_{32 * kMiB, in_memory_&& why_not_in_memory().empty()};
 };
-INSTANTIATE_TEST_SUITE_P(Raw, RawSegments, ::testing::Bool(), [](const auto& param) {
-  return std::string(param.param ? "odirect" : "buffered");
-});
+std::string way_name(const testing::TestParamInfo<Way>& way) {
+  static constexpr std::array kNames = {"odirect", "buffered", "in_memory"};
+  return kNames.at(static_cast<std::size_t>(way.param));
+}
+INSTANTIATE_TEST_SUITE_P(Raw, RawSegments,
+                         testing::Values(Way::odirect, Way::buffered, Way::in_memory), way_name);
+
+TEST_P(RawSegments, WhatLiesInMemoryIsCopied) {
+  auto backend = opened();
+  ASSERT_TRUE(backend->allocate(SegmentId{3}, {}));
+  const auto bytes = random_bytes(16384, 1);
+  EXPECT_FALSE(write(*backend, SegmentId{3}, 4096, bytes));
+  const auto cached = backend->cached(SegmentId{3}, 4096, bytes.size());
+  EXPECT_EQ(cached != nullptr, in_memory_);
+  if (cached == nullptr) return;
+  const auto back = random_bytes(8192, 2);
+  EXPECT_EQ(cached->copy(8192, back.span()), 8192U);
+  EXPECT_EQ(std::memcmp(back.data(), bytes.data() + 4096, 8192), 0);
+  EXPECT_EQ(backend->cached(SegmentId{3}, kSegment, kMiB), nullptr) << "the window ends there";
+}
 
 TEST_P(RawSegments, GeometryIsTheWindows) {
   auto backend = opened();
@@ -45,7 +70,7 @@ TEST_P(RawSegments, GeometryIsTheWindows) {
   EXPECT_EQ(backend->geometry().unit_bytes, 0U);
   EXPECT_TRUE(backend->capabilities().fixed_size_segments);
   EXPECT_FALSE(backend->capabilities().must_fill) << "there is no reclaim unit to be in step with";
-  EXPECT_EQ(backend->capabilities().cached_writes, !GetParam());
+  EXPECT_EQ(backend->capabilities().cached_writes, GetParam() != Way::odirect);
   EXPECT_EQ(backend->describe(), file_.path());
   const auto existing = backend->existing_segments();
   ASSERT_TRUE(existing);

@@ -16,11 +16,17 @@ namespace fdpstore::test {
 // A file standing for a device.
 class DeviceFile {
  public:
-  explicit DeviceFile(std::uint64_t size_bytes) {
+  // All of it allocated, if `in_memory`.
+  explicit DeviceFile(std::uint64_t size_bytes, bool in_memory = false)
+      : dir_(in_memory ? kMemoryDirectory : fs::temp_directory_path()) {
     {
       std::ofstream make(path_);
     }
     fs::resize_file(path_, size_bytes);
+    const auto length = static_cast<off_t>(size_bytes);
+    if (in_memory && ::posix_fallocate(File(path_, O_RDWR).fd(), 0, length) != 0) {
+      throw std::runtime_error("cannot allocate " + path_);
+    }
   }
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] const TempDir& dir() const { return dir_; }
