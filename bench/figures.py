@@ -45,7 +45,6 @@ def figures_of(args: argparse.Namespace) -> list[Figure]:
     compare_adapters += ["--rounds", str(args.rounds)]
     adapters = [*compare_adapters, "--path", str(path)]
     on_tmpfs = [*compare_adapters, "--path", "/dev/shm/fdpstore-bench", "--total-mib", "256"]
-    directory_on_tmpfs = [*on_tmpfs, "--only", "fs_native,segment,object", "--no-fio"]
     recipes = ["chat", "rag", "agentic", "coding_agent", "mix-rawblock,scale=0.1"]
     recipes += ["mix-agentic,scale=0.1"]
     compare = [fdpstore, "compare", "--oracle", "--policy", "lifetime,adaptive"]
@@ -73,7 +72,11 @@ def figures_of(args: argparse.Namespace) -> list[Figure]:
         Figure(
             "tmpfs",
             "without a device's limit: the same as the first, in /dev/shm",
-            [*directory_on_tmpfs, "--json", str(out / "tmpfs.json")],
+            [
+                *on_tmpfs,
+                *["--only", "fs_native,segment,object", "--no-fio"],
+                *["--json", str(out / "tmpfs.json")],
+            ],
         ),
         Figure(
             "tmpfs-raw",

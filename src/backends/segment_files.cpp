@@ -156,10 +156,10 @@ Result<SegmentFile*> SegmentFiles::reopen(SegmentId id, std::uint64_t full_bytes
 }
 
 Result<void> SegmentFiles::open_to_write(SegmentFile& file, int flags) {
-  assert(file.pins == 0);
-  file.open_for_writing = false;
-  drop_recent(file);
-  if (file.mapping.is_writable()) return {};  // pages that are mapped already are the faster ones
+  if (file.mapping.is_writable()) {  // pages that are mapped already are the faster ones
+    drop_recent(file);
+    return {};
+  }
   close(file);
   auto fd = open(file, O_RDWR | flags);
   if (!fd) return fail(fd.error());

@@ -1,8 +1,8 @@
 // SegmentFiles: which segment files there are, and their descriptors.
 //
 // Thread:  the owner's; no locks inside.
-// Owns:    descriptors. A segment being written keeps its own; of sealed ones the most recently
-//          used stay open, up to a limit, and others are reopened on demand.
+// Owns:    descriptors and mappings. A segment being written keeps its own; of sealed ones the
+//          most recently used stay open, up to a limit, and others are reopened on demand.
 // Units:   bytes.
 // Errors:  the errno, in a message that names the file.
 #pragma once

@@ -54,16 +54,24 @@ class TempDir {
   std::filesystem::path path_;
 };
 
+inline bool is_tmpfs(const std::filesystem::path& path) {
+  struct statfs info{};
+  return ::statfs(path.c_str(), &info) == 0 && info.f_type == TMPFS_MAGIC;
+}
+
 // Where there is a tmpfs. Empty: there is one, with room for a store.
 inline const std::filesystem::path kMemoryDirectory = "/dev/shm";
 inline std::string why_not_in_memory() {
+  if (!is_tmpfs(kMemoryDirectory)) return kMemoryDirectory.string() + " is no tmpfs";
   struct statfs info{};
-  if (::statfs(kMemoryDirectory.c_str(), &info) != 0 || info.f_type != TMPFS_MAGIC) {
-    return kMemoryDirectory.string() + " is no tmpfs";
-  }
+  if (::statfs(kMemoryDirectory.c_str(), &info) != 0) throw_errno("statfs");
   const std::uint64_t free_bytes = info.f_bavail * static_cast<std::uint64_t>(info.f_bsize);
   if (free_bytes >= 1ULL << 30) return "";
   return "less than 1 GiB is free in " + kMemoryDirectory.string();
+}
+// For fixtures, which are made before they can skip: elsewhere, where it cannot be used.
+inline std::filesystem::path parent_in_memory() {
+  return why_not_in_memory().empty() ? kMemoryDirectory : std::filesystem::temp_directory_path();
 }
 
 class File {

@@ -116,8 +116,7 @@ inline Options small_options(const Variant& variant, const std::filesystem::path
 
 // Where a variant's files lie.
 inline std::filesystem::path parent_of(const Variant& variant) {
-  return variant.in_memory && why_not_in_memory().empty() ? kMemoryDirectory
-                                                          : std::filesystem::temp_directory_path();
+  return variant.in_memory ? parent_in_memory() : std::filesystem::temp_directory_path();
 }
 
 // Whether O_DIRECT works in `dir` (tmpfs and some overlays refuse it).

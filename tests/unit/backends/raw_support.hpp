@@ -18,7 +18,7 @@ class DeviceFile {
  public:
   // All of it allocated, if `in_memory`.
   explicit DeviceFile(std::uint64_t size_bytes, bool in_memory = false)
-      : dir_(in_memory ? kMemoryDirectory : fs::temp_directory_path()) {
+      : dir_(in_memory ? parent_in_memory() : fs::temp_directory_path()) {
     {
       std::ofstream make(path_);
     }

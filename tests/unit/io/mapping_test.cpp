@@ -8,8 +8,6 @@
 #include <vector>
 
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "support/bytes.hpp"
@@ -75,10 +73,7 @@ TEST_F(Mapping, AFileThatWasCutIsLeftAlone) {
 TEST_F(Mapping, NothingOnADisk) {
   const TempDir disk;
   const File file(disk.path() / "file", O_CREAT | O_RDWR);
-  struct statfs info{};
-  if (::fstatfs(file.fd(), &info) == 0 && info.f_type == TMPFS_MAGIC) {
-    GTEST_SKIP() << disk.string() << " is a tmpfs; set TMPDIR";
-  }
+  if (is_tmpfs(disk.path())) GTEST_SKIP() << disk.string() << " is a tmpfs; set TMPDIR";
   file.write(before_, 0);
   EXPECT_TRUE(io::Mapping::of(file.fd(), kBytes, true).empty());
 }
